@@ -1,0 +1,92 @@
+"""What passes between the rooms: clips, segments, predictions. Times are seconds, always."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Array = NDArray[np.uint8]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """`T` frames chosen from a video, with their times and a mask of which are real.
+
+    Attributes:
+        frames: uint8 `(T, H, W, C)`, C = 3 (RGB) or 1 (gray), as decoded. Padding frames are zeros.
+        times: float64 `(T,)`, the presentation time in seconds on the video's own clock of the frame
+            that stands there (padding repeats the last real time).
+        mask: bool `(T,)`, True where the frame is real, False where it is padding.
+    """
+
+    frames: UInt8Array
+    times: FloatArray
+    mask: BoolArray
+
+    def __post_init__(self) -> None:
+        assert self.frames.ndim == 4 and len(self.frames) == len(self.times) == len(self.mask)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __repr__(self) -> str:
+        t, h, w, c = self.frames.shape
+        span = f"{self.times[0]:.3f}–{self.times[-1]:.3f} s" if t else "empty"
+        return f"Clip(T={t} ({int(self.mask.sum())} real), {w}×{h}, C={c}, {span})"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """`[start, end)` in seconds with a label, and a score where it was predicted."""
+
+    start: float
+    end: float
+    label: str
+    score: float | None = None
+
+    @property
+    def duration(self) -> float:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of one video or one segment of it.
+
+    Attributes:
+        path: the video.
+        class_names: K names, in the order of `probabilities`.
+        probabilities: float `(K,)`; they sum to 1 for single-label models, are independent for multi-label.
+        start, end: the stretch that was judged, seconds on the video's own clock.
+        protocol: how: "1 clip × 1 crop, 16 frames, 112×112".
+        multi_label: whether the probabilities are independent.
+        logits: float `(K,)`, mean over views, before calibration.
+    """
+
+    path: str
+    class_names: tuple[str, ...]
+    probabilities: FloatArray
+    start: float
+    end: float
+    protocol: str = ""
+    multi_label: bool = False
+    logits: FloatArray | None = field(default=None, repr=False)
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.class_names[int(np.argmax(self.probabilities))]
+
+    @property
+    def score(self) -> float:
+        """The probability of `label`."""
+        return float(np.max(self.probabilities))
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """The `k` most probable classes with their probabilities, best first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:k]
+        return [(self.class_names[i], float(self.probabilities[i])) for i in order]
