@@ -1,0 +1,80 @@
+"""Frame averaging: an image network on every frame, the mean of its logits as the clip's.
+
+    frames ─ backbone ─ linear ─ mean over the real frames ─ logits
+
+It cannot see order: any shuffling of the frames gives the same answer. That makes it the baseline which a
+temporal model has to beat before it may claim to see motion. The mean of the frames' scores is the
+"average consensus" of temporal segment networks (Wang et al., https://arxiv.org/abs/1608.00859).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from marey.models.backbone import (
+    backbone_normalising,
+    backbone_width,
+    each_frame,
+    make_backbone,
+    rename_classifier,
+)
+from marey.models.base import VideoModel, input_spec
+from marey.models.masked import Mask, masked_mean
+from marey.models.registry import register_model
+
+TSN = "https://arxiv.org/abs/1608.00859"
+
+
+class FrameAverage(VideoModel):
+    """Any timm backbone, frame by frame.
+
+    Args:
+        num_classes: K.
+        backbone: timm's name of the image network.
+        frames, size: of the default input.
+        dropout: share of features dropped before the linear layer, in training.
+        backbone_kwargs: further keywords of timm's constructor.
+    """
+
+    head_prefixes = ("head",)
+    backbone_prefixes = ("backbone",)
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        backbone: str = "mobilenetv3_small_100",
+        frames: int = 16,
+        size: int | tuple[int, int] | list[int] = 224,
+        dropout: float = 0.2,
+        backbone_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        network = make_backbone(backbone, size=size, keywords=backbone_kwargs)
+        mean, std = backbone_normalising(network)
+        super().__init__(
+            num_classes=num_classes, spec=input_spec(frames=frames, size=size, mean=mean, std=std)
+        )
+        self.backbone = network
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(backbone_width(network), num_classes)
+
+    def _features(self, inputs: dict[str, Tensor], mask_BT: Mask) -> tuple[Tensor, Mask]:
+        return each_frame(self.backbone, inputs["rgb"], mask_BT), mask_BT
+
+    def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
+        return masked_mean(self.head(self.dropout(x_BTD)), mask_BT)
+
+    def convert_state_dict(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        return rename_classifier(state, self.backbone, to="head")
+
+
+@register_model(
+    about="the baseline: averages per-frame predictions and cannot see order",
+    paper=TSN,
+    input="rgb 16 × 224²",
+    weights="the timm backbone's own",
+)
+def frame_average(**keywords: Any) -> FrameAverage:
+    return FrameAverage(**keywords)

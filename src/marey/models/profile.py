@@ -1,0 +1,62 @@
+"""What a model costs: parameters, and multiply-accumulates of one clip."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from marey.models.base import CHANNELS, VideoModel
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Cost of one clip of the default input.
+
+    Attributes:
+        parameters: how many numbers are learned.
+        gmacs: 10⁹ multiply-accumulates (half of the floating-point operations) of convolutions, linear
+            layers, matrix products and attention; the papers' "GFLOPs" mostly mean this.
+        input: what it was counted for: "rgb 16 × 112²".
+    """
+
+    parameters: int
+    gmacs: float
+    input: str
+
+
+def profile(model: VideoModel, *, frames: int | None = None) -> Profile:
+    """Count without computing anything: the model's shadow runs on torch's "meta" device.
+
+    Args:
+        model: any model; it is left as it is.
+        frames: the clip's length; None takes the spec's.
+    """
+    spec = model.spec
+    frames = frames or spec.frames
+    shadow = copy.deepcopy(model).to("meta").eval()
+    height, width = spec.size
+    inputs = {m: torch.zeros(1, frames, CHANNELS[m], height, width, device="meta") for m in spec.modalities}
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        shadow(**inputs)
+    macs = counter.get_total_flops() / 2 + _recurrent_macs(model, frames)
+    size = f"{height}²" if height == width else f"{height}×{width}"
+    return Profile(
+        parameters=sum(p.numel() for p in model.parameters()),
+        gmacs=macs / 1e9,
+        input=f"{'+'.join(spec.modalities)} {frames} × {size}",
+    )
+
+
+def _recurrent_macs(model: nn.Module, frames: int) -> int:
+    """Recurrent layers run as one opaque operation that the counter does not know: one product of each
+    weight matrix with each frame's vector."""
+    return sum(
+        frames * sum(p.numel() for p in m.parameters() if p.ndim == 2)
+        for m in model.modules()
+        if isinstance(m, nn.RNNBase)
+    )

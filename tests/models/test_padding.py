@@ -1,0 +1,102 @@
+"""The promise over the whole registry: padding a clip changes no logit, whatever stands in the padding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from marey.errors import UsageError
+from marey.models import create_model
+from tests.models.small import NAMES, random_inputs, small_model
+
+
+def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-4) -> bool:
+    return bool(((a - b).abs().max() / b.abs().max().clamp(min=1.0)) <= tolerance)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_padding_changes_no_logit(name: str) -> None:
+    model = small_model(name)
+    spec = model.spec
+    longest = spec.frames if spec.fixed_frames else 19
+    for seed, real in enumerate((1, 2, 5, 8, 11)):
+        if real > longest:
+            continue
+        total = longest if seed % 2 else min(longest, real + seed + 1)
+        padded = random_inputs(model, 1, total, seed=seed)  # garbage stays in the padding
+        mask = (torch.arange(total) < real)[None]
+        alone = {m: x[:, :real] for m, x in padded.items()}
+        expected = model(**alone)
+        assert torch.isfinite(expected).all()
+        assert close(model(**padded, mask=mask), expected), (real, total)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_clips_of_different_lengths_in_one_batch(name: str) -> None:
+    """Odd and even lengths together, garbage in the padding; features keep to their mask."""
+    model = small_model(name, seed=1)
+    total = model.spec.frames if model.spec.fixed_frames else 13
+    lengths = [total, 3, 6, 1]
+    batch = random_inputs(model, len(lengths), total, seed=7)
+    mask = torch.arange(total)[None] < torch.tensor(lengths)[:, None]
+    together = model(**batch, mask=mask)
+    features, kept = model.features_and_mask(**batch, mask=mask)
+    assert features.shape[:2] == kept.shape
+    assert not features[~kept].any()
+    for i, length in enumerate(lengths):
+        alone = {m: x[i : i + 1, :length] for m, x in batch.items()}
+        assert close(together[i : i + 1], model(**alone)), length
+        own, own_kept = model.features_and_mask(**alone)
+        assert int(own_kept.sum()) == int(kept[i].sum())
+        assert close(features[i : i + 1, kept[i]], own[:, own_kept[0]]), length
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_the_real_frames_matter_and_floats_pass_through(name: str) -> None:
+    model = small_model(name)
+    frames = model.spec.frames if model.spec.fixed_frames else 8
+    clip = random_inputs(model, 1, frames)
+    logits = model(**clip)
+    assert logits.shape == (1, model.num_classes)
+    for modality, x in clip.items():
+        changed = {**clip, modality: torch.cat([255 - x[:, :1], x[:, 1:]], dim=1)}
+        assert not torch.equal(model(**changed), logits), modality
+    assert close(model(**{m: model.normalise(m, x) for m, x in clip.items()}), logits)
+    assert close(model(**clip, mask=torch.ones(1, frames, dtype=torch.bool)), logits, 1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_reach_every_parameter_and_none_comes_from_padding(name: str) -> None:
+    model = small_model(name).train()
+    frames = model.spec.frames if model.spec.fixed_frames else 9
+    inputs = {m: model.normalise(m, x).requires_grad_() for m, x in random_inputs(model, 2, frames).items()}
+    mask = torch.arange(frames)[None] < torch.tensor([frames, 4])[:, None]
+    torch.nn.functional.cross_entropy(model(**inputs, mask=mask), torch.tensor([0, 1])).backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+    assert not without
+    for x in inputs.values():
+        assert x.grad is not None
+        assert x.grad[1, :4].any()
+        assert not x.grad[1, 4:].any()
+
+
+def test_masks_that_are_none() -> None:
+    model = create_model("r2plus1d_tiny", num_classes=2, size=16)
+    clip = torch.zeros(2, 4, 3, 16, 16, dtype=torch.uint8)
+    for mask, words in (
+        (torch.ones(2, 4), "torch.bool"),
+        (torch.ones(2, 5, dtype=torch.bool), r"\(2, 4\)"),
+        (torch.tensor([[True] * 4, [False] * 4]), "at least one"),
+        (torch.tensor([[True] * 4, [True, False, True, False]]), "real frame after padding"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            model(rgb=clip, mask=mask)
+    with pytest.raises(UsageError, match="takes rgb, got flow"):
+        model(flow=clip[:, :, :2])
+    with pytest.raises(UsageError, match=r"\(B, T, 3, H, W\)"):
+        model(rgb=clip[0])
+    with pytest.raises(UsageError, match="uint8 or floating"):
+        model(rgb=clip.long())
