@@ -80,9 +80,7 @@ def judge(
     resampling = Resampling.of(len(z), groups, seed=seed)
     probs = calibration.probabilities(z, temperature=temperature, multi_label=multi_label)
 
-    values: dict[str, float | None] = dict.fromkeys(
-        ("top1", "top5", "mean_class_accuracy", "macro_f1", "map")
-    )
+    values: dict[str, Any] = dict.fromkeys(("top1", "top5", "mean_class_accuracy", "macro_f1", "map"))
     intervals: dict[str, Interval] = {}
     hits = top_k_hits(z, y, 1, multi_label=multi_label)
     values["top1"], intervals["top1"] = float(hits.mean()), resampling.proportion(hits)
@@ -125,11 +123,17 @@ def judge(
     else:
         put("mean_class_accuracy", float(mean_of_defined(recall)), mean_of_defined(recalls))
 
+    bins, gaps = calibration.BINS, []
     for name, t in (("ece", temperature), ("ece_before_calibration", 1.0)):
         p = calibration.probabilities(z, temperature=t, multi_label=multi_label)
         confidence, outcome = calibration.confidence_and_outcome(p, y, multi_label=multi_label)
-        values[name] = error = calibration.expected_calibration_error(confidence, outcome)
-        intervals[name] = _ece_interval(confidence, outcome, error, resampling)
+        values[name] = calibration.expected_calibration_error(confidence, outcome)
+        gaps.append(_gaps_by_bin(confidence, outcome, len(z)))
+    # Multi-label has K values a sample. One pass over the draws serves both errors and their divisor.
+    drawn_gaps = resampling.column_totals(np.hstack([*gaps, np.full((len(z), 1), len(confidence) / len(z))]))
+    for at, name in enumerate(("ece", "ece_before_calibration")):
+        errors = np.abs(drawn_gaps[:, at * bins : (at + 1) * bins]).sum(axis=1) / drawn_gaps[:, -1]
+        intervals[name] = resampling.percentile(values[name], errors)
     confidence, outcome = calibration.confidence_and_outcome(probs, y, multi_label=multi_label)
 
     per_class = []
@@ -166,16 +170,15 @@ def judge(
     }
 
 
-def _ece_interval(
-    confidence: FloatArray, outcome: FloatArray, value: float, resampling: Resampling
-) -> Interval:
-    """The percentile interval of the ECE. Multi-label has K values a sample, one sample after the other."""
-    bins, n = calibration.BINS, len(resampling.codes)
-    per_sample = len(confidence) // n
-    cells = np.repeat(np.arange(n), per_sample) * bins + calibration.bin_of(confidence)
-    gaps = np.bincount(cells, weights=outcome - confidence, minlength=n * bins).reshape(n, bins)
-    total, size = resampling.column_totals(gaps), resampling.column_totals(np.full((n, 1), per_sample))
-    return resampling.percentile(value, np.abs(total).sum(axis=1) / size[:, 0])
+def _gaps_by_bin(confidence: FloatArray, outcome: FloatArray, n: int) -> FloatArray:
+    """Σ (outcome − confidence) of each of n samples in each bin: `(n, bins)`."""
+    bins = calibration.BINS
+    cells = np.repeat(np.arange(n), len(confidence) // n) * bins + calibration.bin_of(confidence)
+    return (
+        np.bincount(cells, weights=outcome - confidence, minlength=n * bins)
+        .reshape(n, bins)
+        .astype(np.float64)
+    )
 
 
 def summary_of_methods(methods: dict[str, str]) -> str:
