@@ -7,8 +7,6 @@ kill or a power cut leaves the old file or the new one, never half of one.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from torch import Tensor
 
 import marey
 from marey.errors import CheckpointError, MareyError
+from marey.files import write_atomically
 from marey.models.base import VideoModel, set_frozen_batch_norm
 from marey.models.registry import create_model
 from marey.spec import InputSpec
@@ -91,26 +90,6 @@ def save_model(
         raise CheckpointError(f"the metadata cannot be written as JSON: {error}.", where=str(path)) from error
     tensors = {k: v.detach().cpu().contiguous() for k, v in (state or model.state_dict()).items()}
     write_atomically(Path(path), save(tensors, metadata={"format": "pt", _KEY: text}))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, safe against a kill and a power cut."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # the rename itself must reach the disk; Windows has no such handle
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
