@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from marey.models import VideoModel, create_model, list_models
+
+Module = TypeVar("Module", bound=nn.Module)
 
 NAMES = [entry.name for entry in list_models()]
 K = 5
@@ -25,16 +28,25 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
+def randomise(module: Module, seed: int = 0) -> Module:
+    """Random batch-norm statistics, scales and shifts, so that no layer is the identity."""
+    generator = torch.Generator().manual_seed(seed)
+    for norm in module.modules():
+        if isinstance(norm, _BatchNorm) and norm.running_mean is not None and norm.running_var is not None:
+            norm.running_mean.normal_(0, 0.3, generator=generator)
+            norm.running_var.uniform_(0.5, 1.5, generator=generator)
+            with torch.no_grad():
+                norm.weight.uniform_(0.5, 1.5, generator=generator)
+                norm.bias.normal_(0, 0.3, generator=generator)
+    return module
+
+
 def small_model(name: str, seed: int = 0, **kwargs: Any) -> VideoModel:
-    """The model in eval mode, small, with random batch-norm statistics and a head that is not near zero."""
+    """The model in eval mode, small, with a head that is not near zero."""
     torch.manual_seed(seed)
-    model = create_model(name, num_classes=K, **{**SMALL.get(name, {}), **kwargs})
-    for module in model.modules():
-        if isinstance(module, _BatchNorm) and module.running_mean is not None:
-            module.running_mean.normal_(0, 0.3)
-            module.running_var.uniform_(0.5, 1.5)
-    for name_, parameter in model.named_parameters():
-        if model._is_head(name_) and parameter.ndim == 2:
+    model = randomise(create_model(name, num_classes=K, **{**SMALL.get(name, {}), **kwargs}), seed)
+    for key, parameter in model.named_parameters():
+        if model._is_head(key) and parameter.ndim == 2:
             torch.nn.init.normal_(parameter, std=0.3)
     return model.eval()
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marey.models.base import VideoModel, set_frozen_batch_norm
-    from marey.models.profile import Profile, profile
+    from marey.models.cost import Profile, profile
     from marey.models.registry import ModelEntry, create_model, list_models, register_model
     from marey.models.saved import SavedModel, load_model, save_model
 
 _HOME = {
     "VideoModel": "base",
     "set_frozen_batch_norm": "base",
-    "Profile": "profile",
-    "profile": "profile",
+    "Profile": "cost",
+    "profile": "cost",
     "ModelEntry": "registry",
     "create_model": "registry",
     "list_models": "registry",

@@ -4,8 +4,10 @@
 
 Tran et al., "A Closer Look at Spatiotemporal Convolutions" (https://arxiv.org/abs/1711.11248). The width M
 of the middle keeps the parameters of the 3 × 3 × 3 convolution it replaces. Sub-modules are named as in
-torchvision's `VideoResNet`, whose state dicts load as they are; the 34-layer net has the layout in which
-IG-65M's weights are public. `r2plus1d_tiny` is four factorised blocks for learning on a laptop.
+torchvision's `VideoResNet`, whose state dicts load as they are. The 34-layer net is Caffe2's, in which
+IG-65M's weights are public: there the second convolution of a stage's first block has the middle width of
+its own inputs (`own_middle`), and batch norm an eps of 0.001. `r2plus1d_tiny` is four factorised blocks for
+learning on a laptop.
 
 Shape suffixes: B clips, C channels, T frames, H × W pixels, D features.
 """
@@ -60,14 +62,17 @@ KINDS: dict[str, Convolution] = {"2+1": Conv2Plus1D, "3": Conv3D, "2": Conv2D}
 class Block(MaskedModule):
     """Two convolutions and a shortcut: `(B, C, T, H, W)` to `(B, C', T/s, H/s, W/s)`."""
 
-    def __init__(self, inputs: int, outputs: int, kind: Convolution, stride: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kind: Convolution, stride: int = 1, own_middle: bool = False
+    ) -> None:
         super().__init__()
-        # Both convolutions take the middle width of the first, as in the published network.
-        middle = inputs * outputs * 27 // (inputs * 9 + 3 * outputs)
+        middle = middle_width(inputs, outputs)
+        # torchvision gives the second convolution the first's middle width, Caffe2 its own.
+        second = middle_width(outputs, outputs) if own_middle else middle
         self.conv1 = MaskedSequential(
             kind(inputs, outputs, middle, stride), nn.BatchNorm3d(outputs), nn.ReLU(inplace=True)
         )
-        self.conv2 = MaskedSequential(kind(outputs, outputs, middle), nn.BatchNorm3d(outputs))
+        self.conv2 = MaskedSequential(kind(outputs, outputs, second), nn.BatchNorm3d(outputs))
         self.relu = nn.ReLU(inplace=True)
         self.downsample: MaskedSequential | None = None
         if stride != 1 or inputs != outputs:
@@ -80,6 +85,11 @@ class Block(MaskedModule):
         y, after = self.conv2(*self.conv1(x, mask))
         shortcut = x if self.downsample is None else self.downsample(x, mask)[0]
         return self.relu(y + shortcut), after
+
+
+def middle_width(inputs: int, outputs: int) -> int:
+    """M for which the two convolutions have as many weights as one of 3 × 3 × 3."""
+    return inputs * outputs * 27 // (inputs * 9 + 3 * outputs)
 
 
 def stem_2plus1() -> MaskedSequential:
@@ -108,6 +118,8 @@ class VideoResNet(VideoModel):
         num_classes: K.
         layers: blocks in each of the four stages.
         kinds: what convolves in each of the four stages: "2+1", "3" or "2".
+        own_middle: Caffe2's middle widths in place of torchvision's.
+        eps: of batch norm.
         frames, size: of the default input.
         dropout: share of features dropped before the linear layer, in training.
     """
@@ -120,6 +132,8 @@ class VideoResNet(VideoModel):
         num_classes: int,
         layers: tuple[int, ...] | list[int] = (2, 2, 2, 2),
         kinds: tuple[str, ...] | list[str] = ("2+1", "2+1", "2+1", "2+1"),
+        own_middle: bool = False,
+        eps: float = 1e-5,
         frames: int = 16,
         size: int | tuple[int, int] | list[int] = 112,
         dropout: float = 0.0,
@@ -130,13 +144,16 @@ class VideoResNet(VideoModel):
         widths = (64, 64, 128, 256, 512)
         stages = []
         for inputs, outputs, depth, kind in zip(widths, widths[1:], layers, kinds, strict=False):
-            first = Block(inputs, outputs, KINDS[kind], stride=1 if outputs == 64 else 2)
+            first = Block(inputs, outputs, KINDS[kind], 1 if outputs == 64 else 2, own_middle)
             stages.append(
                 MaskedSequential(first, *(Block(outputs, outputs, KINDS[kind]) for _ in range(1, depth)))
             )
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(512, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm3d):
+                module.eps = eps
         initialise(self)
 
     def _features(self, inputs: dict[str, Tensor], mask_BT: Mask) -> tuple[Tensor, Mask]:
@@ -224,7 +241,7 @@ def r2plus1d_18(**keywords: Any) -> VideoResNet:
     input="rgb 32 × 112²",
 )
 def r2plus1d_34(**keywords: Any) -> VideoResNet:
-    return VideoResNet(**{"layers": (3, 4, 6, 3), "frames": 32, **keywords})
+    return VideoResNet(**{"layers": (3, 4, 6, 3), "own_middle": True, "eps": 1e-3, "frames": 32, **keywords})
 
 
 @register_model(

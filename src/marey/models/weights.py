@@ -243,7 +243,7 @@ def _from_torchvision(name: str) -> Checkpoint:
 
     try:
         weights = get_weight(name)
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         known = [str(w) for model in list_models() for w in get_model_weights(model)]
         raise UnknownNameError("torchvision weights name", name, known) from error
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name

@@ -6,7 +6,6 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from marey.models.base import CHANNELS, VideoModel
@@ -43,20 +42,10 @@ def profile(model: VideoModel, *, frames: int | None = None) -> Profile:
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         shadow(**inputs)
-    macs = counter.get_total_flops() / 2 + _recurrent_macs(model, frames)
+    macs = counter.get_total_flops() / 2
     size = f"{height}²" if height == width else f"{height}×{width}"
     return Profile(
         parameters=sum(p.numel() for p in model.parameters()),
         gmacs=macs / 1e9,
         input=f"{'+'.join(spec.modalities)} {frames} × {size}",
-    )
-
-
-def _recurrent_macs(model: nn.Module, frames: int) -> int:
-    """Recurrent layers run as one opaque operation that the counter does not know: one product of each
-    weight matrix with each frame's vector."""
-    return sum(
-        frames * sum(p.numel() for p in m.parameters() if p.ndim == 2)
-        for m in model.modules()
-        if isinstance(m, nn.RNNBase)
     )
