@@ -1,0 +1,186 @@
+"""The default decoder: PyAV, whose wheel carries FFmpeg."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from marey.errors import EmptyVideoError, TruncatedVideoError, UndecodableVideoError
+from marey.types import Clip, FloatArray
+from marey.video.container import refuse_encrypted
+from marey.video.decoding import DamageError, FrameDecoder
+from marey.video.index import FrameIndex, index_frames, index_packets
+from marey.video.packets import PacketSource
+from marey.video.picture import Decode, Orientation, Painter, Size, target_size
+from marey.video.reader import Truncated, VideoInfo, average_rate, frames_shown, has_variable_rate
+from marey.video.survey import checked, listed_frames, survey
+
+log = logging.getLogger("marey")
+
+
+class PyAVReader:
+    """A `VideoReader` on PyAV; `open_video` makes one and says what the arguments are."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        truncated: Truncated,
+        max_pixels: int,
+        track: int | None,
+        threads: int,
+        index: FrameIndex | None,
+    ) -> None:
+        self.path = path
+        self._source = PacketSource(path, track=track, threads=threads, max_pixels=max_pixels)
+        try:
+            if index is None:
+                index = self._read_index(keep_prefix=truncated == "use-prefix")
+            else:
+                self._source.trust(index)
+            self.index = index
+            self._decoder = FrameDecoder(self._source, index)
+            self._painter = Painter()
+            self.info = self._describe(track or 0)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def times(self) -> FloatArray:
+        return self.index.times
+
+    @property
+    def keyframes(self) -> FloatArray:
+        return self.index.times[self.index.keyframe]
+
+    def frames_at(self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb") -> Clip:
+        asked = frames_shown(self.index.times, self.index.end, times, self.path)
+        height, width = target_size(size, self.info.height, self.info.width)
+        channels = 1 if decode == "gray" else 3
+        out = np.empty((len(asked), height, width, channels), np.uint8)
+        slots: dict[int, list[int]] = {}
+        for slot, frame in enumerate(asked.tolist()):
+            slots.setdefault(frame, []).append(slot)
+
+        def keep(frame: int, picture: Any) -> None:
+            first, *again = slots[frame]
+            self._painter.paint(picture, out[first], decode, self._orientation)
+            for slot in again:
+                out[slot] = out[first]
+
+        self._decode(slots, keep)
+        return Clip(frames=out, times=self.index.times[asked], mask=np.ones(len(asked), bool))
+
+    def close(self) -> None:
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"PyAVReader({self.info!r})"
+
+    def _read_index(self, *, keep_prefix: bool) -> FrameIndex:
+        source, path = self._source, self.path
+        table = source.read()
+        keyframes = [p for p in table.packets or () if p.is_keyframe] or (table.packets or [])[:1]
+        if table.packets is not None:
+            refuse_encrypted(path, keyframes)
+        listed = listed_frames(path, source, table)
+        if not len(table):
+            if listed:
+                raise UndecodableVideoError(
+                    path, f"the container lists {listed} frames and holds none of them."
+                )
+            raise EmptyVideoError(path, "the video track has no frames.")
+        index = index_packets(table, source.stream)
+        if index is None:
+            found = survey(source)
+            index = index_frames(table, source.stream, found.pts)
+            suspect = bool(found.failed or found.corrupt or not len(index))
+        else:
+            suspect = table.damaged or listed > len(table)
+            if not suspect and not (table.clean[0] and index.packet[0] == 0):
+                index = self._without_leading(index, table.clean)
+        if not suspect and not keep_prefix:
+            return index
+        # packets that hold no frame to show are no frames missing
+        listed = listed - len(table) + len(index) if not index.counted else len(index)
+        index = checked(path, source, index, listed, keep_prefix=keep_prefix)
+        if len(index) < index.listed:
+            log.warning(
+                "%s: using the first %d of %d frames; the rest is damaged", path, len(index), index.listed
+            )
+        return index
+
+    def _without_leading(self, index: FrameIndex, clean: Any) -> FrameIndex:
+        """Leave out what no decoder can give: pictures at the start of a recording that was cut within an open
+        group refer to what came before the cut. A trial tells which."""
+        second = np.flatnonzero(clean[1:])
+        found = survey(self._source, packets=max(64, int(second[0]) + 1 if len(second) else 0))
+        out = {pts for pts in found.pts if pts is not None}
+        if not out or found.failed:
+            return index
+        first = min(out)
+        lost = [i for i, pts in enumerate(index.pts.tolist()) if pts < first]
+        return index.without(lost) if lost else index
+
+    def _describe(self, track: int) -> VideoInfo:
+        index, source = self.index, self._source
+        stream, codec = source.stream, source.codec
+        picture = self._first_picture()
+        self._orientation = Orientation.of(picture)
+        height, width = self._orientation.stored(picture.height, picture.width)
+        aspect = codec.sample_aspect_ratio
+        return VideoInfo(
+            path=str(self.path), container=source.container.format.name,
+            codec=codec.codec.canonical_name, pix_fmt=picture.format.name, width=width, height=height,
+            frames=len(index), start=float(index.times[0]), end=index.end,
+            fps=average_rate(index.times, index.end),
+            variable_rate=has_variable_rate(index.times, float(stream.time_base)),
+            rotation=self._orientation.rotation, mirrored=self._orientation.mirrored,
+            pixel_aspect=float(aspect) if aspect else 1.0,
+            track=track, video_tracks=source.tracks[0], audio_tracks=source.tracks[1],
+            frames_listed=index.listed,
+        )  # fmt: skip
+
+    def _first_picture(self) -> Any:
+        with suppress(DamageError):
+            picture = self._decoder.first()
+            if picture is not None:
+                return picture
+        pictures: list[Any] = []
+        self._decode([0], lambda _, picture: pictures.append(picture))
+        return pictures[0]
+
+    def _decode(self, frames: Iterable[int], keep: Callable[[int, Any], None]) -> None:
+        missing = set(frames)
+        with suppress(DamageError):
+            self._decoder.decode(missing, keep)
+        if not missing:
+            return
+        if not self.index.verified:  # does the file lack them, or did the short way lose them?
+            self.index = checked(self.path, self._source, self.index, self.index.listed, keep_prefix=False)
+        self._decoder = FrameDecoder(self._source, self.index)
+        with suppress(DamageError):
+            self._decoder.decode_plainly(missing, keep)
+        if missing:
+            raise TruncatedVideoError(
+                self.path,
+                len(self.index) - len(missing),
+                self.index.listed,
+                "the file changed while it was read.",
+            )
