@@ -1,0 +1,178 @@
+"""Flow of one video (or a stretch of one) into one folder, named after what it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marey.errors import SegmentError
+from marey.video.flow.methods import compute_flow
+from marey.video.flow.store import FORMAT, FlowWriter, is_complete
+from marey.video.picture import target_size
+from marey.video.reader import open_video
+
+_CHUNK_BYTES = 48 << 20  # decoded frames held at once: an hour of video takes no more memory than a minute
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """What decides the values in a folder of flow, besides the video.
+
+    Attributes:
+        method: a name from `METHODS`.
+        size: short side in pixels to which frames are scaled first; None keeps them as they are.
+        bound: pixels at which components are cut off.
+        weights: a file of weights for `raft-*`, or None.
+    """
+
+    method: str = "dis-medium"
+    size: int | None = 256
+    bound: float = 20.0
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
+class FlowJob:
+    """A video, or the stretch [start, end) of it in seconds."""
+
+    path: str
+    start: float | None = None
+    end: float | None = None
+
+    def __str__(self) -> str:
+        if self.start is None and self.end is None:
+            return self.path
+        return f"{self.path} [{self.start or 0:g}–{'end' if self.end is None else f'{self.end:g}'} s]"
+
+
+@dataclass(frozen=True)
+class FlowPlan:
+    """What a job will make, known before any flow is computed.
+
+    Attributes:
+        folder: name of its folder inside the output.
+        fields: how many fields.
+        height, width: of the fields, in pixels.
+        content: SHA-256 of the video file.
+        found: whether the folder is there already.
+    """
+
+    folder: str
+    fields: int
+    height: int
+    width: int
+    content: str
+    found: bool
+
+
+def plan_job(job: FlowJob, settings: FlowSettings, out: Path) -> FlowPlan:
+    """Hash the file, count its frames (without decoding), and see whether the work is done already.
+
+    The folder's name ends in a key of the file's content and the settings: a video that was moved or renamed
+    is found again, one that was changed is not taken for what it was.
+    """
+    path = Path(job.path)
+    with open_video(path) as reader:
+        fields = max(len(_frame_times(reader, job)) - 1, 0)
+        height, width = target_size(settings.size, reader.info.height, reader.info.width)
+    if not fields:
+        raise SegmentError("there is one frame here; flow needs two at least.", where=str(job))
+    content = _hash(path)
+    weights = None if settings.weights is None else _hash(Path(settings.weights))
+    made_of = {**asdict(settings), "weights": weights, "format": FORMAT, "content": content}
+    made_of |= {"start": job.start, "end": job.end}
+    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+    # Matching by key alone, not by the stem, finds what was computed under another name of the same file.
+    here = sorted(out.glob(f"*-{key}")) if out.is_dir() else []
+    whole = [folder.name for folder in here if is_complete(folder)]
+    stem = "".join(c if c.isalnum() or c in "._" else "_" for c in path.stem)[:80].lstrip(".") or "video"
+    return FlowPlan(whole[0] if whole else f"{stem}-{key}", fields, height, width, content, bool(whole))
+
+
+def run_job(job: FlowJob, settings: FlowSettings, out: Path, plan: FlowPlan) -> dict[str, Any]:
+    """Compute the flow of one job and write its folder, whole or not at all.
+
+    Returns:
+        the contents of its `flow.json`, without the times.
+    """
+    import cv2
+
+    from marey import __version__
+
+    began = time.process_time()
+    size = None if settings.size is None else (plan.height, plan.width)
+    with open_video(job.path) as reader:
+        times = _frame_times(reader, job)
+        info: dict[str, Any] = {
+            "source": {"path": job.path, "sha256": plan.content, "start": job.start, "end": job.end},
+            "method": settings.method,
+            "size": settings.size,
+            "weights": settings.weights,
+            "marey": __version__,
+            "opencv": cv2.__version__,
+        }
+        step = max(2, _CHUNK_BYTES // (plan.height * plan.width * 3))
+        writer = FlowWriter(
+            out / plan.folder, size=(plan.height, plan.width), times=times, info=info, bound=settings.bound
+        )
+        with writer:
+            for begin in range(0, len(times) - 1, step):
+                clip = reader.frames_at(times[begin : begin + step + 1], size=size)
+                flow = compute_flow(
+                    clip.frames, times[begin : begin + step + 1], settings.method, weights=settings.weights
+                )
+                writer.write(flow.fields)
+            info["cpu_seconds"] = round(time.process_time() - began, 3)
+    return {**info, "share_beyond_bound": writer.share_beyond}
+
+
+def sample_bytes(job: FlowJob, settings: FlowSettings, plan: FlowPlan, pairs: int = 3) -> float:
+    """Bytes that a pixel of this video's flow takes on disk, measured on a few pairs from its middle.
+
+    DIS stands in for the slower methods: their fields compress alike, and an estimate must not take minutes.
+    """
+    import tempfile
+
+    method = "diff" if settings.method == "diff" else "dis-fast"
+    size = None if settings.size is None else (plan.height, plan.width)
+    with open_video(job.path) as reader:
+        times = _frame_times(reader, job)
+        middle = max(0, len(times) // 2 - pairs)
+        times = times[middle : middle + pairs + 1]
+        frames = reader.frames_at(times, size=size).frames
+    flow = compute_flow(frames, times, method)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "sample"
+        with FlowWriter(
+            folder, size=(plan.height, plan.width), times=times, info={}, bound=settings.bound
+        ) as w:
+            w.write(flow.fields)
+        used = sum((folder / name).stat().st_size for name in ("flow_x.mkv", "flow_y.mkv"))
+    return used / (len(flow) * plan.height * plan.width)
+
+
+def _frame_times(reader: Any, job: FlowJob) -> NDArray[np.float64]:
+    """The times of the frames that are on screen at any moment of the stretch."""
+    times: NDArray[np.float64] = reader.times
+    ends = np.append(times[1:], reader.info.end)
+    start = -np.inf if job.start is None else job.start
+    end = np.inf if job.end is None else job.end
+    inside = (ends > start) & (times < end)
+    if not inside.any():
+        raise SegmentError(
+            f"no frame is shown in {start:g}–{end:g} s; the video runs {times[0]:g}–{reader.info.end:g} s.",
+            where=job.path,
+        )
+    return times[inside]
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
