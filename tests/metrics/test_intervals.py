@@ -155,3 +155,23 @@ def test_a_hundred_thousand_samples_take_seconds():
     got = judge(z, y, class_names=[str(i) for i in range(30)], groups=rng.integers(0, 5000, len(y)))
     low, high = got["intervals"]["top1"]
     assert low < got["top1"] < high < low + 0.02
+
+
+def test_a_class_of_two_samples_has_a_wide_interval():
+    """What bears on a class is the samples that hold it, however many others there are."""
+    y = np.array([0, 0, *[1] * 300])
+    guess = np.array([0, 0, *[1] * 300])
+    for groups in (None, [i // 2 for i in range(2, 304)], [0, 1, *[2 + i // 3 for i in range(300)]]):
+        row = judge(np.eye(2)[guess], y, class_names="ab", groups=groups)["per_class"][0]
+        for key in ("precision", "recall", "f1"):
+            low, high = row[f"{key}_interval"]
+            assert low < 0.5
+            assert high == 1
+    one_group = judge(np.eye(2)[guess], y, class_names="ab", groups=[0, 0, *range(1, 301)])["per_class"][0]
+    assert one_group["recall_interval"] == [0, 1]
+
+
+def test_support_counts_groups_by_class():
+    made = Resampling.of(6, ["a", "a", "b", "b", "c", "c"])
+    holds = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0], [0, 1, 0]], bool)
+    assert made.support(holds).tolist() == [2, 2, 0]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from marey.metrics import calibration
 from marey.metrics.average_precision import RankedClass
-from marey.metrics.intervals import Interval, Resampling, bootstrap
+from marey.metrics.intervals import Interval, Resampling, bootstrap, wilson
 from marey.metrics.scores import (
     chance_level,
     check_scores,
@@ -136,18 +136,26 @@ def judge(
         intervals[name] = resampling.percentile(values[name], errors)
     confidence, outcome = calibration.confidence_and_outcome(probs, y, multi_label=multi_label)
 
+    held, given = (y, guessed) if multi_label else (_one_hot(y, classes), _one_hot(guess, classes))
+    support = [resampling.support(x) for x in (given, held, held | given, held)]
     per_class = []
     for k, name in enumerate(class_names):
         row: dict[str, Any] = {"class": name, "n": int(counts[1][k]), "predicted": int(counts[2][k])}
-        for key, value, sampled in (
-            ("precision", precision[k], precisions[:, k]),
-            ("recall", recall[k], recalls[:, k]),
-            ("f1", f1[k], f1s[:, k]),
-            ("ap", ap[k], ap_draws[:, k]),
+        for key, value, sampled, groups_k in (
+            ("precision", precision[k], precisions[:, k], support[0][k]),
+            ("recall", recall[k], recalls[:, k], support[1][k]),
+            ("f1", f1[k], f1s[:, k], support[2][k]),
+            ("ap", ap[k], ap_draws[:, k], support[3][k]),
         ):
             row[key] = float(value) if np.isfinite(value) else None
-            if np.isfinite(value) and (key != "ap" or multi_label):
-                row[f"{key}_interval"] = resampling.percentile(float(value), sampled).pair()
+            if row[key] is None or (key == "ap" and not multi_label):
+                continue
+            if resampling.singletons and key in ("precision", "recall"):  # plain proportions
+                row[f"{key}_interval"] = list(wilson(value * groups_k, groups_k))
+            else:
+                row[f"{key}_interval"] = resampling.percentile(
+                    float(value), sampled, support=int(groups_k)
+                ).pair()
         per_class.append(row)
 
     methods = {name: interval.method for name, interval in intervals.items()}
@@ -168,6 +176,10 @@ def judge(
         "reliability": calibration.reliability_curve(confidence, outcome),
         "definitions": _definitions(classes, int((counts[1] > 0).sum()), multi_label),
     }
+
+
+def _one_hot(labels: NDArray[Any], classes: int) -> NDArray[np.bool_]:
+    return np.asarray(labels)[:, None] == np.arange(classes)
 
 
 def _gaps_by_bin(confidence: FloatArray, outcome: FloatArray, n: int) -> FloatArray:

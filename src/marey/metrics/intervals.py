@@ -169,26 +169,39 @@ class Resampling:
         low: float = 0.0,
         high: float = 1.0,
         method: str | None = None,
+        support: int | None = None,
     ) -> Interval:
-        """The percentile interval of resampled `values` `(draws,)` of a number that lies in `low`…`high`."""
-        if self.groups < 2:
+        """The percentile interval of resampled `values` `(draws,)` of a number that lies in `low`…`high`.
+
+        `support` is how many groups bear on the number at all (those that hold a class, say); default: all.
+        """
+        support = self.groups if support is None else support
+        if self.groups < 2 or (support < 2 and not self.singletons):
             return Interval(low, high, "one group only: no interval can be given, the whole range is shown")
         values = values[np.isfinite(values)]
         if not len(values):
             return Interval(low, high, "undefined in every resample: the whole range is shown")
         if np.ptp(values) <= 1e-12:
-            return self.without_variation(estimate, low=low, high=high)
+            return self.without_variation(estimate, low=low, high=high, support=support)
         a, b = np.quantile(values, [0.025, 0.975])
         return Interval(float(min(a, estimate)), float(max(b, estimate)), method or self.method)
 
-    def without_variation(self, estimate: float, *, low: float = 0.0, high: float = 1.0) -> Interval:
+    def without_variation(
+        self, estimate: float, *, low: float = 0.0, high: float = 1.0, support: int | None = None
+    ) -> Interval:
         """Wilson's interval on the number of groups, for a number that no resample moves."""
-        a, b = wilson((estimate - low) / (high - low) * self.groups, self.groups)
+        n = self.groups if support is None else support
+        a, b = wilson((estimate - low) / (high - low) * n, n)
         what = "samples" if self.singletons else "groups"
-        method = (
-            f"95%, Wilson on {self.groups} {what} (nothing varies between them, so a bootstrap has no width)"
-        )
+        method = f"95%, Wilson on {n} {what} (nothing varies between them, so a bootstrap has no width)"
         return Interval(low + a * (high - low), low + b * (high - low), method)
+
+    def support(self, holds: ArrayLike) -> IntArray:
+        """How many groups hold a sample of each class: `holds` bool `(n, K)` gives int `(K,)`."""
+        rows, classes = np.nonzero(np.asarray(holds))
+        k = np.shape(holds)[1]
+        pairs = np.unique(self.codes[rows] * k + classes)
+        return np.bincount(pairs % k, minlength=k)
 
     def proportion(self, hits: ArrayLike) -> Interval:
         """The interval of the mean of `hits`, bool or 0/1 `(n,)`: Wilson where every sample is its own group,

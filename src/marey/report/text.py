@@ -1,0 +1,141 @@
+"""Tables for the terminal. The protocol stands under every number; without one nothing is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from marey.report import words
+
+
+def _table(title: str, caption: str) -> Table:
+    # Names come from users: Text keeps rich from reading "[red]" in them as markup.
+    return Table(
+        title=Text(title),
+        caption=Text(caption),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+    )
+
+
+def _refused(title: str) -> Table:
+    table = Table(title=Text(title), box=None, show_header=False, title_justify="left")
+    table.add_row(Text(words.NO_PROTOCOL))
+    return table
+
+
+def _caption(*lines: str | None) -> str:
+    return "\n".join(line for line in lines if line)
+
+
+def metrics_table(metrics: Mapping[str, Any]) -> Table:
+    """One run: every number with its interval; the protocol and how the intervals were made below.
+
+    Args:
+        metrics: what metrics.json holds.
+    """
+    title, protocol = words.model_line(metrics), words.protocol_line(metrics)
+    if not protocol:
+        return _refused(title)
+    table = _table(
+        title, _caption(protocol, f"intervals: {metrics.get('interval_method') or 'not recorded'}")
+    )
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("95% interval", justify="right")
+    for key, name in words.METRIC_NAMES.items():
+        if metrics.get(key) is not None:
+            pair = (metrics.get("intervals") or {}).get(key)
+            table.add_row(name, words.percent(metrics[key]), words.interval(pair))
+    for key, name in (("chance", "chance (top-1)"), ("majority", "most frequent class alone")):
+        if metrics.get(key) is not None:
+            table.add_row(Text(name, style="dim"), Text(words.percent(metrics[key]), style="dim"), "")
+    return table
+
+
+def audit_table(audit: Mapping[str, Any], protocol: Mapping[str, Any] | None = None) -> Table:
+    """The temporal audit: accuracy under each condition and what the condition costs.
+
+    Args:
+        audit: the "audit" entry of metrics.json.
+        protocol: the "protocol" of the same metrics.json (or the audit's own, where it carries one).
+    """
+    own = protocol or audit.get("protocol")
+    line = words.protocol_line({"n": audit.get("n"), "protocol": own})
+    if not line:
+        return _refused("Temporal audit")
+    table = _table(
+        "Temporal audit",
+        _caption(audit.get("sentence"), line, f"intervals: {audit.get('interval_method', '')}"),
+    )
+    table.add_column("the same clips")
+    table.add_column("top-1", justify="right")
+    table.add_column("95% interval", justify="right")
+    table.add_column("cost, points", justify="right")
+    table.add_column("95% interval", justify="right")
+    for key, name in words.CONDITION_NAMES.items():
+        row = audit.get(key)
+        if row:
+            cost = (
+                [words.points(row["cost"]), words.points_interval(row["cost_interval"])]
+                if "cost" in row
+                else []
+            )
+            table.add_row(name, words.percent(row["top1"]), words.interval(row["interval"]), *cost)
+    if audit.get("chance") is not None:
+        table.add_row(Text("chance", style="dim"), Text(words.percent(audit["chance"]), style="dim"))
+    return table
+
+
+def comparison_table(models: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Several runs side by side. A run without a protocol keeps its row and shows no numbers.
+
+    Args:
+        models: name to what its metrics.json holds.
+    """
+    lines = {name: words.protocol_line(metrics) for name, metrics in models.items()}
+    distinct = list(dict.fromkeys(line for line in lines.values() if line))
+    if len(distinct) == 1:
+        caption = distinct[0]
+    else:
+        caption = "\n".join(f"{name}: {line or words.NO_PROTOCOL}" for name, line in lines.items())
+    keys = [key for key in ("top1", "mean_class_accuracy", "macro_f1", "map") if _any(models, key)]
+    conditions = [
+        key
+        for key in ("shuffled", "reversed", "frozen")
+        if any((metrics.get("audit") or {}).get(key) for metrics in models.values())
+    ]
+    table = _table("Comparison", _caption(caption, "brackets: 95% intervals"))
+    table.add_column("model")
+    for key in keys:
+        table.add_column(words.METRIC_NAMES[key], justify="right")
+    for key in conditions:
+        table.add_column(f"top-1 {words.CONDITION_NAMES[key].split()[0]}", justify="right")
+    for name, metrics in models.items():
+        if not lines[name]:
+            table.add_row(Text(name), Text(words.NO_PROTOCOL))
+            continue
+        cells = []
+        for key in keys:
+            pair = (metrics.get("intervals") or {}).get(key)
+            cells.append(Text(_with_interval(metrics.get(key), pair)))
+        for key in conditions:
+            row = (metrics.get("audit") or {}).get(key) or {}
+            cells.append(Text(_with_interval(row.get("top1"), row.get("interval"))))
+        table.add_row(Text(name), *cells)
+    return table
+
+
+def _any(models: Mapping[str, Mapping[str, Any]], key: str) -> bool:
+    return any(metrics.get(key) is not None for metrics in models.values())
+
+
+def _with_interval(value: float | None, pair: list[float] | None) -> str:
+    if value is None:
+        return "–"
+    return f"{words.percent(value)} [{words.interval(pair)}]" if pair else words.percent(value)
