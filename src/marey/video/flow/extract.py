@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -130,7 +130,8 @@ def extract_flow(
             failures[job] = plan_or_error
     ahead: dict[str, FlowJob] = {}  # two videos of the same content are one piece of work
     for job in (job for job in jobs if job in plans and not plans[job].found):
-        ahead.setdefault(plans[job].folder, job)
+        first = ahead.setdefault(plans[job].key, job)
+        plans[job] = replace(plans[job], folder=plans[first].folder)
     todo = list(ahead.values())
     _estimate(todo, settings, plans, out, say)
 
@@ -144,7 +145,7 @@ def extract_flow(
                 failures[job] = outcome
             advance(plan.fields)
     for job in jobs:  # the twin of a failed video has failed with it
-        if job in plans and (twin := ahead.get(plans[job].folder)) in failures:
+        if job in plans and (twin := ahead.get(plans[job].key)) in failures:
             failures.setdefault(job, failures[twin])
 
     write_index(out, jobs, settings, plans, made, failures)

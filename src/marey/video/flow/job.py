@@ -57,13 +57,15 @@ class FlowPlan:
     """What a job will make, known before any flow is computed.
 
     Attributes:
-        folder: name of its folder inside the output.
+        key: stands for the content and the settings.
+        folder: name of its folder inside the output; ends in the key.
         fields: how many fields.
         height, width: of the fields, in pixels.
         content: SHA-256 of the video file.
         found: whether the folder is there already.
     """
 
+    key: str
     folder: str
     fields: int
     height: int
@@ -93,7 +95,7 @@ def plan_job(job: FlowJob, settings: FlowSettings, out: Path) -> FlowPlan:
     here = sorted(out.glob(f"*-{key}")) if out.is_dir() else []
     whole = [folder.name for folder in here if is_complete(folder)]
     stem = "".join(c if c.isalnum() or c in "._" else "_" for c in path.stem)[:80].lstrip(".") or "video"
-    return FlowPlan(whole[0] if whole else f"{stem}-{key}", fields, height, width, content, bool(whole))
+    return FlowPlan(key, whole[0] if whole else f"{stem}-{key}", fields, height, width, content, bool(whole))
 
 
 def run_job(job: FlowJob, settings: FlowSettings, out: Path, plan: FlowPlan) -> dict[str, Any]:
