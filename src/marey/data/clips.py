@@ -1,0 +1,332 @@
+"""THE path from a video to what a model sees: reader -> sampler -> resize -> crop -> padding. NumPy only.
+
+Training, evaluation, prediction and every artifact's parity check take it; nothing else resizes or crops.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from marey.data.augment import TimeJitter
+from marey.data.manifest import Sample
+from marey.errors import ConfigError, SegmentError
+from marey.spec import InputSpec
+from marey.types import BoolArray, Clip, FloatArray, UInt8Array
+from marey.video.picture import Decode, Size
+from marey.video.reader import Truncated, VideoInfo, open_video
+from marey.video.sampling import Dense, Rate, Sampler, Windows, sampler_from_dict
+
+Crop: TypeAlias = Literal["center", "left", "right"]
+
+
+class ClipReader(Protocol):
+    """The part of a `VideoReader` that clips need."""
+
+    @property
+    def info(self) -> VideoInfo: ...
+
+    @property
+    def times(self) -> FloatArray: ...
+
+    @property
+    def keyframes(self) -> FloatArray: ...
+
+    def frames_at(self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb") -> Clip: ...
+
+
+class Opener(Protocol):
+    """How a path becomes a reader: `open_video`, or a memory that stands before it."""
+
+    def __call__(self, path: str, *, truncated: Truncated) -> AbstractContextManager[ClipReader]: ...
+
+
+@dataclass(frozen=True)
+class Span:
+    """A sample's stretch of its video, inside it. `clamped`: seconds by which what was asked lay outside."""
+
+    start: float
+    end: float
+    clamped: float = 0.0
+
+
+def load_clip(
+    source: Sample | str | os.PathLike[str],
+    spec: InputSpec,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    sampler: Sampler | None = None,
+    view: tuple[int, int] = (0, 1),
+    crop: Crop | None = "center",
+    rng: np.random.Generator | None = None,
+    jitter: TimeJitter | None = None,
+    truncated: Truncated = "error",
+    opener: Opener = open_video,
+) -> Clip:
+    """One clip of a sample or a file, as a model with this spec takes it.
+
+    Frames are scaled inside the decoder so that the short side is `spec.resize` (more where the crop would
+    not fit otherwise), then `spec.size` is cut out.
+
+    Args:
+        source: a sample (its own start and end hold) or a path.
+        spec: what the model needs.
+        start, end: the stretch in seconds on the video's own clock; they go before the sample's.
+        sampler: instead of `spec.sampler`.
+        view: (k, n): the k-th of n test-time clips. Plays no part with `rng`.
+        crop: which part of the longer side is kept: center, left (top), right (bottom). None cuts nothing.
+        rng: draws the jitter of training; without it the choice is the deterministic one of test time.
+        jitter: temporal augmentation; takes effect with `rng` alone.
+        truncated: what a file that ends early does: raise, or give what it has.
+        opener: where the reader comes from.
+
+    Returns:
+        Clip: frames uint8 `(spec.padded_frames(T), H, W, 3)`; the mask is False and the frames are zeros
+        where there is padding.
+
+    Raises:
+        SegmentError: the stretch lies outside the video; see `segment_of`.
+        VideoError: the file cannot be read as asked.
+        ConfigError: the sampler gives more frames than a model of fixed length takes.
+    """
+    with opened(source, start, end, truncated=truncated, opener=opener) as (reader, span):
+        clip = read_clip(reader, span, spec, sampler=sampler, view=view, rng=rng, jitter=jitter)
+    return fit_clip(clip, spec, crop)
+
+
+def load_views(
+    source: Sample | str | os.PathLike[str],
+    spec: InputSpec,
+    *,
+    clips: int = 1,
+    crops: tuple[Crop, ...] = ("center",),
+    start: float | None = None,
+    end: float | None = None,
+    sampler: Sampler | None = None,
+    truncated: Truncated = "error",
+    opener: Opener = open_video,
+) -> list[Clip]:
+    """All test-time views of a sample, the file opened once: every crop of the first clip, then of the next.
+
+    The same clips as `load_clip(view=(k, clips), crop=crop)` gives one by one; errors are the same too.
+    """
+    views = []
+    with opened(source, start, end, truncated=truncated, opener=opener) as (reader, span):
+        for k in range(clips):
+            clip = read_clip(reader, span, spec, sampler=sampler, view=(k, clips))
+            views += [fit_clip(clip, spec, crop) for crop in crops]
+    return views
+
+
+@contextmanager
+def opened(
+    source: Sample | str | os.PathLike[str],
+    start: float | None = None,
+    end: float | None = None,
+    *,
+    truncated: Truncated = "error",
+    opener: Opener = open_video,
+) -> Iterator[tuple[ClipReader, Span]]:
+    """The reader of a sample or file, and the stretch of it that is meant; see `load_clip`."""
+    path, where = str(source), ""
+    if isinstance(source, Sample):
+        path, where = source.path, source.where
+        start = source.start if start is None else start
+        end = source.end if end is None else end
+    with opener(path, truncated=truncated) as reader:
+        yield reader, segment_of(reader, start, end, where=where)
+
+
+def segment_of(reader: ClipReader, start: float | None, end: float | None, *, where: str = "") -> Span:
+    """The stretch `[start, end)` on the video's own clock, inside the video.
+
+    Annotations are rounded, so up to one frame's duration outside is clamped, and told in `Span.clamped`.
+    A start of 0 means the beginning even of a video whose clock begins later.
+
+    Raises:
+        SegmentError: the stretch lies further outside, or is reversed or empty.
+    """
+    info, times = reader.info, reader.times
+    first, last = float(times[0]), float(info.end)
+    frame = max(last - float(times[-1]), float(np.median(np.diff(times))) if len(times) > 1 else 0.0)
+    wanted_start = first if start is None or start == 0 else float(start)
+    wanted_end = last if end is None else float(end)
+    spot = where or str(info.path)
+    asked = f"the segment {wanted_start:.3f}–{wanted_end:.3f} s"
+    if wanted_end <= wanted_start:
+        clock = (f"the clock of this video begins at {first:.3f} s",) if wanted_end <= first else ()
+        raise SegmentError(f"{asked} is empty or reversed.", str(info.path), *clock, where=spot)
+    if wanted_start < first - frame or wanted_end > last + frame:
+        raise SegmentError(
+            f"{asked} lies outside the video, which lasts from {first:.3f} s to {last:.3f} s.",
+            str(info.path),
+            f"up to one frame ({frame:.3f} s) outside would do; mend the times in the manifest",
+            where=spot,
+        )
+    begin, stop = max(wanted_start, first), min(wanted_end, last)
+    if stop <= begin:
+        raise SegmentError(f"{asked} begins where the video ends ({last:.3f} s).", str(info.path), where=spot)
+    return Span(begin, stop, max(begin - wanted_start, wanted_end - stop, 0.0))
+
+
+def read_clip(
+    reader: ClipReader,
+    span: Span,
+    spec: InputSpec,
+    *,
+    sampler: Sampler | None = None,
+    view: tuple[int, int] = (0, 1),
+    rng: np.random.Generator | None = None,
+    jitter: TimeJitter | None = None,
+) -> Clip:
+    """Choose the times and decode: the whole picture at the size to be cropped from, with the sampler's own
+    padding and no other. `load_clip` tells what the arguments are."""
+    sampler = sampler_from_dict(spec.sampler) if sampler is None else sampler
+    times, mask = _choose(reader, span, sampler, view, rng, jitter)
+    height, width = resized(reader.info.height, reader.info.width, spec)
+    real = reader.frames_at(times[mask], size=(height, width))
+    if mask.all():
+        return real
+    frames = np.zeros((len(times), height, width, real.frames.shape[-1]), dtype=np.uint8)
+    frames[mask] = real.frames
+    shown = np.full(len(times), real.times[-1])
+    shown[mask] = real.times
+    return Clip(frames, shown, mask)
+
+
+def fit_clip(clip: Clip, spec: InputSpec, crop: Crop | None) -> Clip:
+    """Cut `spec.size` out of every frame (not with `crop` None) and pad to `spec.padded_frames`."""
+    frames = clip.frames
+    if crop is not None:
+        top, left = corner(frames.shape[1], frames.shape[2], spec.size, crop)
+        frames = frames[:, top : top + spec.size[0], left : left + spec.size[1]]
+    length = padded_length(spec, len(clip))
+    return Clip(
+        np.ascontiguousarray(_grown(frames, length)),
+        np.concatenate([clip.times, np.full(length - len(clip), clip.times[-1])]),
+        _grown(clip.mask, length),
+    )
+
+
+def resized(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
+    """(height, width) to which a frame is scaled: short side `spec.resize`, and never too small to cut
+    `spec.size` from. The picture keeps its shape, to the nearest pixel."""
+    scale = max(spec.resize / min(height, width), spec.size[0] / height, spec.size[1] / width)
+    return max(round(height * scale), spec.size[0]), max(round(width * scale), spec.size[1])
+
+
+def corner(height: int, width: int, size: tuple[int, int], crop: Crop) -> tuple[int, int]:
+    """(top, left) of a crop. Left and right lie along the side with more room: the top and bottom of
+    upright pictures."""
+    if crop not in ("center", "left", "right"):
+        raise ConfigError(f"crop must be center, left or right; got {crop!r}.")
+    room = (height - size[0], width - size[1])
+    assert min(room) >= 0, f"{size} does not fit in {height}×{width}"
+    spot = [room[0] // 2, room[1] // 2]
+    along = 1 if room[1] >= room[0] else 0
+    if crop != "center":
+        spot[along] = 0 if crop == "left" else room[along]
+    return spot[0], spot[1]
+
+
+def padded_length(spec: InputSpec, frames: int) -> int:
+    """`spec.padded_frames`, and an error where the network cannot take so many."""
+    length = spec.padded_frames(frames)
+    if length < frames:
+        raise ConfigError(
+            f"the sampler gives {frames} frames, but this model takes exactly {spec.frames}.",
+            "choose a sampler that gives no more",
+        )
+    return length
+
+
+def warped(times: FloatArray, span: Span, slope: float) -> FloatArray:
+    """Times of `span` under u -> slope·u + (1−slope)·u², u from 0 at its start to 1 at its end: monotone for
+    slope in [0, 2], its ends fixed, its speed running evenly from `slope` to 2−slope."""
+    length = span.end - span.start
+    u = (times - span.start) / length
+    return _inside(span.start + length * (slope * u + (1 - slope) * u**2), span)
+
+
+def _choose(
+    reader: ClipReader,
+    span: Span,
+    sampler: Sampler,
+    view: tuple[int, int],
+    rng: np.random.Generator | None,
+    jitter: TimeJitter | None,
+) -> tuple[FloatArray, BoolArray]:
+    frame_times = reader.times
+    if rng is None:
+        cues = _cues(reader, span, sampler)
+        number, count = view
+        if not 0 <= number < count:
+            raise ConfigError(f"view {number} of {count} is not there; views count from 0.")
+        if count == 1:
+            return sampler.times(frame_times, span.start, span.end, cues=cues)
+        return sampler.views(frame_times, span.start, span.end, count, cues=cues)[number]
+    jitter = jitter or TimeJitter()
+    before, after, factor = rng.random(3)  # drawn always: one setting changes no other's draws
+    factor = 1 + jitter.speed * (2 * factor - 1)
+    around = jitter.context * (span.end - span.start)
+    span = Span(
+        max(float(frame_times[0]), span.start - before * around),
+        min(float(reader.info.end), span.end + after * around),
+    )
+    cues = _cues(reader, span, sampler)
+    if factor == 1:
+        return sampler.times(frame_times, span.start, span.end, rng, cues=cues)
+    if isinstance(sampler, (Rate, Dense, Windows)):  # on a clock that runs slower, the video runs faster
+        times, mask = sampler.times(
+            frame_times / factor, span.start / factor, span.end / factor, rng, cues=cues
+        )
+        return _inside(times * factor, span), mask
+    times, mask = sampler.times(frame_times, span.start, span.end, rng, cues=cues)
+    return warped(times, span, factor), mask
+
+
+def _inside(times: FloatArray, span: Span) -> FloatArray:
+    return np.clip(times, span.start, np.nextafter(span.end, -np.inf))
+
+
+def _cues(reader: ClipReader, span: Span, sampler: Sampler) -> FloatArray | None:
+    """What the sampler must know besides the times."""
+    if sampler.cue is None:
+        return None
+    if sampler.cue == "keyframes":
+        return reader.keyframes
+    return motion_energy(reader, span)
+
+
+def motion_energy(reader: ClipReader, span: Span, *, size: int = 32, chunk: int = 256) -> FloatArray:
+    """Mean absolute change of grey level from the frame before, for each frame of the video `(N,)`; 0 for
+    the first frame on screen in `span` and for all frames outside it. Decodes the whole span."""
+    times = reader.times
+    first = max(int(np.searchsorted(times, span.start, side="right")) - 1, 0)
+    last = int(np.searchsorted(times, span.end, side="left"))
+    energy = np.zeros(len(times))
+    previous: UInt8Array | None = None
+    for begin in range(first, last, chunk):
+        stop = min(begin + chunk, last)
+        frames = reader.frames_at(times[begin:stop], size=size, decode="gray").frames
+        joined = frames if previous is None else np.concatenate([previous, frames])
+        change = np.abs(np.diff(joined.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
+        energy[stop - len(change) : stop] = change
+        previous = frames[-1:]
+    return energy
+
+
+def _grown(array: np.ndarray, length: int) -> np.ndarray:
+    """Zeros (False) added behind along the first axis."""
+    if len(array) == length:
+        return array
+    grown = np.zeros((length, *array.shape[1:]), dtype=array.dtype)
+    grown[: len(array)] = array
+    return grown

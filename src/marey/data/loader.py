@@ -1,0 +1,227 @@
+"""Batches of an epoch: the same ones whatever the number of workers, from any batch on."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from marey.data.augment import AugmentConfig
+from marey.data.dataset import Batch, ClipDataset, Failure, Key, collate
+from marey.data.manifest import Manifest
+from marey.data.memory import FrameMemory
+from marey.data.origin import DataWarning
+from marey.data.randomness import epoch_order
+from marey.errors import ConfigError
+from marey.spec import InputSpec
+from marey.video.reader import Truncated
+
+Policy: TypeAlias = Literal["error", "skip"]
+
+
+class Loader:
+    """Iterating gives the batches of the current epoch; `set_epoch` chooses it. Made by `make_loader`.
+
+    Attributes:
+        failures: samples that could not be loaded, each once, in the order they were met (policy `skip`).
+        clamped: rows whose segment reached less than a frame outside its video and was cut to it.
+    """
+
+    def __init__(
+        self, dataset: ClipDataset, order: _EpochBatches, *, workers: int, policy: Policy, pin: bool
+    ) -> None:
+        self.dataset = dataset
+        self.policy = policy
+        self.clamped: set[int] = set()
+        self._failures: dict[int, Failure] = {}
+        self._order = order
+        parallel: dict[str, Any] = {}
+        if workers:
+            parallel = {
+                "persistent_workers": True,
+                "multiprocessing_context": _context(),
+                "worker_init_fn": functools.partial(_start_worker, flow="flow" in dataset.spec.modalities),
+            }
+        self._loader: DataLoader[Any] = DataLoader(
+            dataset,
+            batch_sampler=order,  # lists of (epoch, row)
+            num_workers=workers,
+            collate_fn=functools.partial(_collated, spec=dataset.spec),
+            pin_memory=pin,
+            generator=torch.Generator(),  # or it would draw from the global one, and resuming would differ
+            **parallel,
+        )
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next iteration gives."""
+        return self._order.epoch
+
+    @property
+    def failures(self) -> list[Failure]:
+        return list(self._failures.values())
+
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        """Choose what the next iteration gives: `epoch`, from its batch number `start_batch` on. Batches before
+        that are not loaded."""
+        self._order.epoch, self._order.start = epoch, start_batch
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        return self._order.total
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches in order. One of which nothing could be loaded is left out; its number is left out with it.
+
+        Raises:
+            DataError: the first sample that cannot be loaded, under the policy `error`.
+        """
+        for number, loaded in enumerate(self._loader, self._order.start):
+            self.clamped.update(loaded.clamped)
+            for failure in loaded.failures:
+                if self.policy == "error":
+                    raise failure.error
+                self._failures.setdefault(failure.id, failure)
+            if loaded.batch is not None:
+                yield Batch(
+                    loaded.batch.inputs, loaded.batch.mask, loaded.batch.target, loaded.batch.ids, number
+                )
+
+
+def make_loader(
+    manifest: Manifest,
+    indices: Sequence[int] | NDArray[np.int64],
+    spec: InputSpec,
+    *,
+    class_names: Sequence[str],
+    train: bool,
+    batch: int,
+    workers: int = 0,
+    seed: int = 0,
+    epoch: int = 0,
+    start_batch: int = 0,
+    augment: AugmentConfig | None = None,
+    policy: Policy = "error",
+    drop_last: bool = False,
+    shuffle: bool | None = None,
+    device: torch.device | str | None = None,
+    cache_bytes: int = 0,
+    truncated: Truncated = "error",
+) -> Loader:
+    """A loader of some rows of a manifest.
+
+    A sample is a pure function of (seed, epoch, row), and the order of (seed, epoch): the batches are the same
+    for any number of workers, and starting at a batch gives exactly the rest of that epoch.
+
+    Args:
+        manifest: the samples.
+        indices: the rows to load.
+        spec: what the model needs.
+        class_names: the order of the classes, which travels with the checkpoint.
+        train: draw jitter and augmentation; else the deterministic choice of test time.
+        batch: clips a batch.
+        workers: processes that decode; 0 decodes in this one.
+        seed: of order, jitter and augmentation.
+        epoch, start_batch: what the first iteration gives; see `Loader.set_epoch`.
+        augment: with `train`. None: the times are jittered, the middle is cropped, nothing else.
+        policy: what a sample that cannot be loaded does: `error` stops with its typed error, naming the
+            sample; `skip` leaves it out of its batch and lists it in `Loader.failures`. No other sample ever
+            takes its place.
+        drop_last: leave out a last batch that is not full.
+        shuffle: by default as `train`.
+        device: where batches will go; for a GPU they are put in pinned memory.
+        cache_bytes: hold decoded frames of short videos between epochs, up to so many bytes. In this process
+            alone: with workers, each sees another part of the data in every epoch and would gain little.
+        truncated: what a file that ends early does: error, or give what it has.
+
+    Raises:
+        ConfigError: numbers that cannot be.
+        ManifestError: a label that `class_names` does not have.
+    """
+    if batch < 1 or workers < 0 or seed < 0 or epoch < 0 or start_batch < 0:
+        raise ConfigError(
+            "batch must be 1 or more, and workers, seed, epoch and start_batch 0 or more;"
+            f" got {batch}, {workers}, {seed}, {epoch}, {start_batch}."
+        )
+    if policy not in ("error", "skip"):
+        raise ConfigError(f"the policy for samples that fail is error or skip; got {policy!r}.")
+    rows = np.asarray(indices, dtype=np.int64)
+    if len(rows) == 0:
+        raise ConfigError("there are no samples to load.", "is the split empty?")
+    opener: dict[str, Any] = {}
+    if cache_bytes and workers:
+        warnings.warn(
+            "frames are held in memory with workers=0 alone; nothing is held.", DataWarning, stacklevel=2
+        )
+    elif cache_bytes:
+        opener["opener"] = FrameMemory(cache_bytes, spec)
+    dataset = ClipDataset(
+        manifest, spec, class_names=class_names, train=train, augment=augment, seed=seed, truncated=truncated, **opener
+    )  # fmt: skip
+    order = _EpochBatches(rows, batch, seed, train if shuffle is None else shuffle, drop_last)
+    order.epoch, order.start = epoch, start_batch
+    pin = device is not None and torch.device(device).type == "cuda"
+    return Loader(dataset, order, workers=workers, policy=policy, pin=pin)
+
+
+class _EpochBatches:
+    """Lists of (epoch, row), from batch number `start` on."""
+
+    def __init__(
+        self, rows: NDArray[np.int64], batch: int, seed: int, shuffle: bool, drop_last: bool
+    ) -> None:
+        self.rows, self.batch, self.seed, self.shuffle = rows, batch, seed, shuffle
+        self.epoch, self.start = 0, 0
+        self.total = len(rows) // batch if drop_last else -(-len(rows) // batch)
+
+    def __len__(self) -> int:
+        return max(self.total - self.start, 0)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        epoch = self.epoch
+        rows = epoch_order(self.rows, self.seed, epoch) if self.shuffle else self.rows
+        for number in range(self.start, self.total):
+            yield [(epoch, int(row)) for row in rows[number * self.batch : (number + 1) * self.batch]]
+
+
+class _Loaded:
+    """What a worker sends. A class, so that the loader pins its tensors and leaves the rest alone."""
+
+    def __init__(self, batch: Batch | None, failures: list[Failure], clamped: list[int]) -> None:
+        self.batch, self.failures, self.clamped = batch, failures, clamped
+
+    def pin_memory(self) -> _Loaded:
+        return _Loaded(self.batch and self.batch.pin_memory(), self.failures, self.clamped)
+
+
+def _collated(items: list[Any], spec: InputSpec) -> _Loaded:
+    return _Loaded(*collate(items, spec))
+
+
+def _context() -> Any:
+    """How workers start. A fork would copy this process with the locks of torch's, FFmpeg's and the GPU's threads
+    held by threads that do not live on in the copy, and hang sooner or later. A server that has imported all
+    that a worker needs and started no thread is forked instead: as quick, and safe. Windows has `spawn` alone.
+    """
+    if sys.platform == "win32":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["marey.data.loader"])
+    return context
+
+
+def _start_worker(_: int, *, flow: bool) -> None:
+    """One thread a worker: as many workers as cores share them out best."""
+    torch.set_num_threads(1)
+    if flow:
+        import cv2
+
+        cv2.setNumThreads(1)

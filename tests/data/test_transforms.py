@@ -1,0 +1,218 @@
+"""Augmentation: geometry is one draw a clip, flicker only by choice, labels follow the mirror."""
+
+from __future__ import annotations
+
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from marey.data.augment import AugmentConfig
+from marey.data.directions import flip_map_from_names, flip_rule, names_direction
+from marey.data.origin import DataWarning
+from marey.data.transforms import ClipTransform
+from marey.errors import ConfigError, UnknownNameError
+from marey.spec import InputSpec
+from marey.video.synthetic import MOTIONS
+
+SPEC = InputSpec(size=(24, 24), resize=32)
+ALL = AugmentConfig(
+    scale=(0.3, 1.0),
+    flip=True,
+    vertical_flip=True,
+    brightness=0.4,
+    contrast=0.4,
+    saturation=0.4,
+    hue=0.2,
+    erasing=1.0,
+)
+
+
+def clip(frames=6, still=False, seed=0):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 255, (1 if still else frames, 3, 32, 44), dtype=np.uint8)
+    return torch.from_numpy(np.repeat(pixels, frames, axis=0) if still else pixels)
+
+
+def test_what_comes_out():
+    out, target = ClipTransform(ALL, SPEC, ["a", "b"])(clip(), 1, seed=3)
+    assert out.shape == (6, 3, 24, 24)
+    assert out.dtype == torch.uint8
+    assert type(out) is torch.Tensor
+    assert target == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_still_clip_stays_still(seed):
+    """Geometry, colours and the erased rectangle are one draw for all frames."""
+    out, _ = ClipTransform(ALL, SPEC, ["a"])(clip(still=True), 0, seed=seed)
+    assert (out == out[:1]).all()
+
+
+def test_per_frame_colours_flicker_and_nothing_else_moves():
+    config = AugmentConfig(scale=(0.3, 1.0), brightness=0.4, per_frame=True)
+    transform = ClipTransform(config, SPEC)
+    moved, _ = transform.geometry(clip(still=True), 0, seed=1)
+    assert (moved == moved[:1]).all()
+    out = transform.photometric(moved, seed=1)
+    levels = out.float().mean(dim=(1, 2, 3))
+    assert len(levels.unique()) == len(out)
+    steady = ClipTransform(AugmentConfig(brightness=0.4), SPEC).photometric(moved, seed=1)
+    assert (steady == steady[:1]).all()
+    assert not torch.equal(steady, moved)
+
+
+def test_the_same_seed_gives_the_same_clip_and_leaves_the_world_alone():
+    transform = ClipTransform(ALL, SPEC, ["a"])
+    torch.manual_seed(1)
+    random.seed(1)
+    np.random.seed(1)
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
+    one, _ = transform(clip(), 0, seed=5)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == random.getstate()
+    assert np.array_equal(before[2], np.random.get_state()[1])
+    torch.manual_seed(2)
+    two, _ = transform(clip(), 0, seed=5)
+    other, _ = transform(clip(), 0, seed=6)
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+def test_one_setting_changes_no_other_draw():
+    plain = ClipTransform(AugmentConfig(scale=(0.3, 1.0)), SPEC).geometry(clip(), 0, seed=9)[0]
+    with_colour = ClipTransform(AugmentConfig(scale=(0.3, 1.0), brightness=0.5, erasing=1.0), SPEC)
+    assert torch.equal(plain, with_colour.geometry(clip(), 0, seed=9)[0])
+    flip = ClipTransform(AugmentConfig(scale=(0.3, 1.0), flip=True), SPEC, ["a"])
+    for seed in range(9):
+        crop = ClipTransform(AugmentConfig(scale=(0.3, 1.0)), SPEC).geometry(clip(), 0, seed=seed)[0]
+        out = flip.geometry(clip(), 0, seed=seed)[0]
+        assert torch.equal(out, crop) or torch.equal(out, crop.flip(-1))
+
+
+@pytest.mark.parametrize(
+    ("axis", "flag", "pair"), [(-1, "flip", "left=right"), (-2, "vertical_flip", "up=down")]
+)
+def test_a_flip_takes_the_label_with_it(axis, flag, pair):
+    names = ["up", "down", "walk"] if "up" in pair else ["left", "right", "walk"]
+    config = AugmentConfig(
+        scale=(1, 1), **{flag: True, ("vertical_" if axis == -2 else "") + "flip_map": (pair,)}
+    )
+    transform = ClipTransform(config, SPEC, names)
+    plain = ClipTransform(AugmentConfig(scale=(1, 1)), SPEC).geometry(clip(), 0, seed=0)[0]
+    flips = 0
+    for seed in range(40):
+        for target, mirrored in ((0, 1), (1, 0), (2, 2)):
+            out, got = transform(clip(), target, seed=seed)
+            flipped = torch.equal(out, plain.flip(axis))
+            assert flipped or torch.equal(out, plain)
+            assert got == (mirrored if flipped else target)
+            flips += flipped
+        several = np.array([1, 0, 1], dtype=np.float32)
+        out, got = transform(clip(), several, seed=seed)
+        assert got.tolist() == ([0, 1, 1] if torch.equal(out, plain.flip(axis)) else [1, 0, 1])
+    assert 30 < flips < 90, "about half of 120"
+
+
+def test_without_a_map_named_directions_are_not_flipped_and_it_is_said():
+    with pytest.warns(
+        DataWarning, match=r"hold a direction: 'turn left', 'TurnRight'\. .*flip_map: left=right"
+    ):
+        transform = ClipTransform(
+            AugmentConfig(scale=(1, 1), flip=True), SPEC, ["turn left", "TurnRight", "walk"]
+        )
+    plain = ClipTransform(AugmentConfig(scale=(1, 1)), SPEC).geometry(clip(), 0, seed=0)[0]
+    for seed in range(20):
+        for target in (0, 1, np.array([1, 0, 1])):
+            out, got = transform(clip(), target, seed=seed)
+            assert torch.equal(out, plain)
+            assert np.array_equal(got, target)
+    assert any(torch.equal(transform(clip(), 2, seed=s)[0], plain.flip(-1)) for s in range(20))
+
+
+def test_maps_are_found_by_name():
+    names = [
+        "left", "right", "Pushing something from left to right", "Pushing something from right to left",
+        "swipe_left", "SwipeRight", "turn counter-clockwise", "turn clockwise", "bright light", "cw light", "cw", "ccw",
+    ]  # fmt: skip
+    found = flip_map_from_names(names)
+    for a, b in ((0, 1), (2, 3), (6, 7), (10, 11)):
+        assert found[names[a]] == names[b]
+        assert found[names[b]] == names[a]
+    assert "bright light" not in found
+    assert "swipe_left" in found
+    assert found["swipe_left"] == "SwipeRight"
+    assert names_direction("Turn Left")
+    assert names_direction("anti_clockwise")
+    assert not names_direction("upright copyright lefty")
+    assert names_direction("stand up", "vertical")
+    assert not names_direction("stand up")
+    assert flip_map_from_names(["turn-left", "turn_left", "turn right"]) == {}, "two spellings of one name"
+
+
+def test_motion_classes_in_a_mirror():
+    found = flip_map_from_names(MOTIONS)
+    assert found == {
+        "left": "right",
+        "right": "left",
+        "clockwise": "anticlockwise",
+        "anticlockwise": "clockwise",
+    }
+    with pytest.warns(DataWarning, match="'up-then-right', 'right-then-up'"):
+        rule = flip_rule(MOTIONS, ("auto",))
+    allowed = {name for name, may in zip(MOTIONS, rule.allowed, strict=True) if may}
+    assert allowed == set(MOTIONS) - {"up-then-right", "right-then-up"}
+
+
+@given(
+    st.lists(
+        st.sampled_from(["left", "right", "turn left", "turn right", "cw", "ccw", "walk", "east"]),
+        unique=True,
+    )
+)
+@settings(max_examples=60)
+def test_flipping_twice_is_nothing(names):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        rule = flip_rule(names, ("auto",))
+    assert np.array_equal(rule.becomes[rule.becomes], np.arange(len(names)))
+    for i, name in enumerate(names):
+        assert (rule.becomes[i] != i) <= names_direction(name)
+
+
+def test_wrong_maps_are_refused():
+    with pytest.raises(UnknownNameError, match="Did you mean 'left'"):
+        flip_rule(["left", "right"], ("letf=right",))
+    with pytest.raises(ConfigError, match="written a=b"):
+        flip_rule(["left", "right"], ("left:right",))
+    with pytest.raises(ConfigError, match="stands in two pairs"):
+        flip_rule(["left", "right", "up"], ("left=right", "left=up"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rule = flip_rule(["left", "right"], ("left=left", "right=right"))
+    assert rule.allowed.all()
+    assert rule.becomes.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"scale": (0.0, 1.0)}, {"scale": (0.5, 1.5)}, {"ratio": (2.0, 1.0)}, {"hue": 0.6}, {"erasing": 1.5},
+        {"brightness": -0.1}, {"mixup": -1.0}, {"speed": 1.0}, {"context": -1.0}, {"flip_map": ("a=b",)},
+    ],
+)  # fmt: skip
+def test_settings_out_of_range(bad):
+    with pytest.raises(ConfigError):
+        AugmentConfig(**bad)
+
+
+def test_scale_one_is_the_middle_even_of_small_pictures():
+    transform = ClipTransform(AugmentConfig(scale=(1, 1)), SPEC)
+    out, _ = transform(clip(), 0, seed=0)
+    assert torch.equal(out, clip()[..., 4:28, 10:34])
+    tall = ClipTransform(AugmentConfig(scale=(0.5, 1)), InputSpec(size=(48, 16), resize=32))
+    assert tall(clip(), 0, seed=0)[0].shape == (6, 3, 48, 16)
