@@ -25,6 +25,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "mc3_18": _RESNET,
     "r2plus1d_tiny": {"size": 24},
     "frame_difference": {"size": 32},
+    "i3d": {"size": 32, "width": 0.125},
+    "i3d_flow": {"size": 32, "width": 0.125},
+    "i3d_tiny": {"size": 32},
+    "timesformer_base": {"size": 32, "depth": 2, "width": 96},
+    "timesformer_hr": {"size": 32, "depth": 2, "width": 96},
+    "timesformer_large": {"size": 32, "depth": 2, "width": 96},
+    "timesformer_tiny": {"size": 32},
 }
 
 
@@ -49,6 +56,13 @@ def small_model(name: str, seed: int = 0, **kwargs: Any) -> VideoModel:
         if model._is_head(key) and parameter.ndim == 2:
             torch.nn.init.normal_(parameter, std=0.3)
     return model.eval()
+
+
+def assert_parity(ours: torch.Tensor, reference: torch.Tensor, tolerance: float = 1e-4) -> None:
+    """The largest difference, relative to the largest value, of a network that is not dead."""
+    assert ours.shape == reference.shape
+    assert reference.abs().max() > 1e-2
+    assert (ours - reference).abs().max() / reference.abs().max() <= tolerance
 
 
 def random_inputs(model: VideoModel, batch: int, frames: int, seed: int = 0) -> dict[str, torch.Tensor]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -195,3 +196,34 @@ class MaskedSequential(nn.Sequential):
         for module in self:
             x_BCTHW, mask_BT = apply_masked(module, x_BCTHW, mask_BT)
         return x_BCTHW, mask_BT
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's SAME: how much to pad before and after, so that `ceil(size / stride)` positions result."""
+    total = max(kernel - (size % stride or stride), 0)
+    return total // 2, total - total // 2
+
+
+def pad_time_same(x_BCTHW: Tensor, mask_BT: Mask, kernel: int, stride: int) -> tuple[Tensor, Mask]:
+    """Zeros for TensorFlow's SAME padding over time, and the mask after the strided layer that follows.
+
+    With a stride, how many zeros go before the clip depends on its own length, odd or even. So in a batch
+    of different lengths every clip is shifted by its own amount.
+    """
+    frames = x_BCTHW.shape[2]
+    if mask_BT is None:
+        return F.pad(x_BCTHW, (0, 0, 0, 0, *same_padding(frames, kernel, stride))), None
+    x_BCTHW = zero_padding(x_BCTHW, mask_BT, dim=2)
+    length_B = lengths(mask_BT)
+    after = -(-frames // stride)
+    mask_after = prefix_mask(torch.div(length_B + stride - 1, stride, rounding_mode="floor"), after)
+    most = (kernel - 1) // 2
+    needed = (after - 1) * stride + kernel
+    x_BCTHW = F.pad(x_BCTHW, (0, 0, 0, 0, most, needed - frames))
+    if stride > 1:
+        rest_B = length_B % stride
+        front_B = (kernel - torch.where(rest_B == 0, stride, rest_B)).clamp(min=0) // 2
+        index_BT = torch.arange(needed, device=x_BCTHW.device)[None] + (most - front_B)[:, None]
+        index = index_BT[:, None, :, None, None].expand(-1, x_BCTHW.shape[1], -1, *x_BCTHW.shape[3:])
+        x_BCTHW = x_BCTHW.gather(2, index)
+    return x_BCTHW[:, :, :needed], mask_after

@@ -1,0 +1,101 @@
+"""I3D against the reference implementation's outputs, and SAME padding against its definition."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from marey.models import create_model
+from marey.models.fit import load_checkpoint
+from marey.models.i3d import Unit
+from marey.models.weights import Checkpoint, Facts
+from tests.models.small import assert_parity, randomise
+from tests.shared import SHARED, needs_shared
+
+
+def reference_state(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
+    """The weights for which the reference outputs were made (their README says how)."""
+    state = {}
+    for i, key in enumerate(sorted(shapes)):
+        shape, generator = shapes[key], torch.Generator().manual_seed(i)
+        if key.endswith(("running_var", "bn.weight")):
+            state[key] = torch.rand(shape, generator=generator) * 0.5 + 0.75
+        elif key.endswith(("running_mean", "bias")):
+            state[key] = torch.randn(shape, generator=generator) * 0.05
+        elif key.endswith("num_batches_tracked"):
+            state[key] = torch.tensor(0)
+        else:
+            weight = torch.randn(shape, generator=generator)
+            state[key] = weight * (2 / weight[0].numel()) ** 0.5
+    return state
+
+
+@needs_shared
+@pytest.mark.parametrize(("name", "frames"), [("i3d", 16), ("i3d_flow", 16), ("i3d", 32)])
+@torch.no_grad()
+def test_i3d_is_the_reference(name: str, frames: int) -> None:
+    folder = SHARED / "reference" / "i3d"
+    modality, channels = ("rgb", 3) if name == "i3d" else ("flow", 2)
+    golden = load_file(folder / "golden.safetensors")
+    shapes = dict(json.loads((folder / "keys.json").read_text()))
+    shapes["Conv3d_1a_7x7.conv3d.weight"][1] = channels
+    model = create_model(name, num_classes=400).eval()
+    model.load_state_dict(reference_state(shapes))
+    x = (
+        torch.randn(1, channels, frames, 224, 224, generator=torch.Generator().manual_seed(100 + frames))
+        * 0.5
+    )
+    features = model.features(**{modality: x.transpose(1, 2)})
+    logits = model.temporal_logits(features)  # type: ignore[operator]
+    assert_parity(features.transpose(1, 2), golden[f"{modality}.T{frames}.features"])
+    assert_parity(logits.transpose(1, 2), golden[f"{modality}.T{frames}.logits"])
+    clip_logits = model.classify(features, None)
+    assert_parity(clip_logits, golden[f"{modality}.T{frames}.logits"].mean(dim=2))
+
+
+@pytest.mark.parametrize("frames", [1, 7, 8, 9, 15, 16, 17, 23])
+@torch.no_grad()
+def test_same_padding_at_odd_lengths(frames: int) -> None:
+    """ceil(n / s) positions, and the smaller half of the zeros in front; also for a padded clip."""
+    torch.manual_seed(0)
+    unit = Unit(2, 3, 7, (2, 2, 2)).eval()
+    x = torch.randn(1, 2, frames, 15, 22)
+    pads: list[int] = []
+    for size in reversed(x.shape[2:]):
+        total = max((-(-size // 2) - 1) * 2 + 7 - size, 0)
+        pads += [total // 2, total - total // 2]
+    expected = torch.relu(unit.bn(unit.conv3d(torch.nn.functional.pad(x, pads))))
+    assert expected.shape[2:] == tuple(-(-size // 2) for size in x.shape[2:])
+    assert torch.allclose(unit(x, None)[0], expected, atol=1e-6)
+    for more in (1, 2, 5):
+        padded = torch.cat([x, torch.full((1, 2, more, 15, 22), torch.nan)], dim=2)
+        y, mask = unit(padded, torch.arange(frames + more)[None] < frames)
+        assert int(mask.sum()) == expected.shape[2]
+        assert torch.allclose(y[:, :, : expected.shape[2]], expected, atol=1e-6)
+
+
+@torch.no_grad()
+def test_an_image_inception_inflates() -> None:
+    """Away from its ends, a still clip gives the first block what the image network gives the image."""
+    from torchvision.models import googlenet
+
+    image_network = randomise(googlenet(weights=None, init_weights=False, aux_logits=False), seed=4).eval()
+    checkpoint = Checkpoint(state=image_network.state_dict(), facts=Facts(), where="googlenet")
+    model = create_model("i3d", num_classes=3).eval()
+    report = load_checkpoint(model, checkpoint)
+    assert set(report.missing) == {"logits.conv3d.weight", "logits.conv3d.bias"}
+    ours = model.get_submodule("Mixed_4b.b1a.conv3d").weight
+    assert torch.allclose(ours[:, :, 0], image_network.inception4a.branch2[0].conv.weight)  # type: ignore[index]
+    image = torch.randn(1, 3, 33, 33)
+    still = image[:, :, None].expand(-1, -1, 9, -1, -1)
+    y, _ = model.get_submodule("Conv3d_1a_7x7")(still, None)
+    assert_parity(y[:, :, 2, 3:-3, 3:-3], image_network.conv1(image)[:, :, 3:-3, 3:-3])
+    flow = create_model("i3d_flow", num_classes=3)
+    assert set(load_checkpoint(flow, checkpoint).missing) == {"logits.conv3d.weight", "logits.conv3d.bias"}
+    first = flow.get_submodule("Conv3d_1a_7x7.conv3d").weight
+    assert torch.allclose(
+        first.sum(dim=1), model.get_submodule("Conv3d_1a_7x7.conv3d").weight.sum(dim=1), atol=1e-5
+    )  # type: ignore[operator]
