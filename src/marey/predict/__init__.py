@@ -1,1 +1,1 @@
-
+"""The one path from a video to a prediction."""

@@ -1,0 +1,127 @@
+"""`marey data …`: look at a data set, split it, make one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from marey.cli.parse import parse
+from marey.errors import ConfigError, UnknownNameError
+
+VERBS = {
+    "summary": "counts, lengths, frame rates and sizes of a data set",
+    "split": "add a grouped, stratified split to a manifest",
+    "make": "make videos with known motion",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryConfig:
+    """Counts, lengths, frame rates, sizes, and classes by split. Opens every file, decodes none."""
+
+    data: Annotated[str, tyro.conf.Positional]
+    """Manifest or folder of class folders."""
+    root: str | None = None
+    """Folder that relative video paths start from."""
+    workers: int = 4
+    """Threads that open files."""
+    json: bool = False
+    """For machines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """Add a split column: groups stay whole, classes are shared out as evenly as the groups allow."""
+
+    data: Annotated[str, tyro.conf.Positional]
+    """Manifest or folder of class folders."""
+    to: Annotated[str, tyro.conf.Positional]
+    """Where the new manifest goes (.csv or .parquet); a file that is there is not written over."""
+    root: str | None = None
+    """Folder that relative video paths start from."""
+    train: float = 0.7
+    """Share of the samples."""
+    val: float = 0.15
+    """Share of the samples (0: no val)."""
+    test: float = 0.15
+    """Share of the samples (0: no test)."""
+    replace: bool = False
+    """Throw away the split that is there."""
+    seed: int = 0
+    """Another seed is another split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeConfig:
+    """Make encoded videos with known motion, of which no single frame tells the class."""
+
+    kind: Annotated[Literal["motion"], tyro.conf.Positional]
+    """motion: ten classes of motion of one object."""
+    to: Annotated[str, tyro.conf.Positional]
+    """The folder to make."""
+    clips: int = 1200
+    """How many videos."""
+    size: int = 64
+    """Width and height in pixels."""
+    val: float = 0.2
+    """Share marked val; the rest is train."""
+    seed: int = 0
+    """Another seed is another set."""
+
+
+def run(args: Sequence[str]) -> int:
+    """Run `data summary`, `data split` or `data make`."""
+    if not args or args[0] in ("-h", "--help"):
+        print("usage: marey data VERB [options]\n")
+        print("\n".join(f"  {verb:<9}{words}" for verb, words in VERBS.items()))
+        return 0
+    if args[0] not in VERBS:
+        raise UnknownNameError("verb of marey data", args[0], VERBS)
+    return {"summary": _summary, "split": _split, "make": _make}[args[0]](args[1:])
+
+
+def _summary(args: Sequence[str]) -> int:
+    config = parse(SummaryConfig, args, "data summary")
+    from rich.console import Console
+
+    from marey.data.manifest import Manifest
+    from marey.data.summary import format_summary, summarise
+
+    summary = summarise(Manifest.read(config.data, root=config.root), workers=config.workers)
+    if config.json:
+        print(json.dumps(summary.to_dict(), indent=2))
+    else:
+        Console().print(format_summary(summary))
+    return 1 if summary.unreadable else 0
+
+
+def _split(args: Sequence[str]) -> int:
+    config = parse(SplitConfig, args, "data split")
+    from marey.data.manifest import Manifest
+    from marey.data.splits import grouping, split
+
+    if Path(config.to).exists():
+        raise ConfigError(
+            "this file is there already; nothing was written.", "name another one", where=config.to
+        )
+    shares = {name: getattr(config, name) for name in ("train", "val", "test") if getattr(config, name)}
+    manifest = Manifest.read(config.data, root=config.root)
+    made = split(manifest, shares, config.seed, replace=config.replace)
+    made.write(config.to)
+    counts = ", ".join(f"{name} {len(made.indices(name))}" for name in made.splits)
+    print(f"{config.to}: {counts} samples; {grouping(made).rule}")
+    return 0
+
+
+def _make(args: Sequence[str]) -> int:
+    config = parse(MakeConfig, args, "data make")
+    from marey.video.synthetic import make_motion
+
+    path = make_motion(config.to, clips=config.clips, seed=config.seed, size=config.size, val=config.val)
+    print(f"{path}: {config.clips} videos")
+    return 0

@@ -1,0 +1,62 @@
+"""What runs the network, behind one protocol: arrays in, logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from marey.models.base import VideoModel
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Runtime(Protocol):
+    """Runs a model on batches.
+
+    Called with the inputs by modality, each `(B, T, C, H, W)`, uint8 (float32 for flow and differences), and
+    `mask` bool `(B, T)`; gives float32 logits `(B, K)`.
+    """
+
+    name: str
+
+    def __call__(self, inputs: Arrays, mask: NDArray[np.bool_]) -> NDArray[np.float32]: ...
+
+
+class TorchRuntime:
+    """A `VideoModel` in eval mode on a device.
+
+    Args:
+        model: the model; it is moved to the device. Its train or eval mode is put back after each call, so
+            that a model in training can be judged on the way.
+        device: where it runs.
+        autocast: a reduced precision for the forward pass ("bf16"), or None for float32.
+    """
+
+    def __init__(self, model: VideoModel, *, device: str = "cpu", autocast: str | None = None) -> None:
+        self.name = f"torch {device}"
+        self.model = model.to(device)
+        self.device = device
+        self.autocast = autocast
+
+    def __call__(self, inputs: Arrays, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        import torch
+
+        tensors = {
+            name: torch.from_numpy(array).to(self.device, non_blocking=True) for name, array in inputs.items()
+        }
+        training = self.model.training
+        self.model.eval()
+        try:
+            with (
+                torch.inference_mode(),
+                torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.autocast == "bf16"),
+            ):
+                logits = self.model(**tensors, mask=torch.from_numpy(mask).to(self.device))
+        finally:
+            self.model.train(training)
+        result: NDArray[np.float32] = logits.float().cpu().numpy()
+        return result

@@ -1,0 +1,178 @@
+"""What a training can be told. One tree of frozen dataclasses; flags and YAML spell the same names.
+
+This file imports no torch, so that `marey train --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from marey.data.augment import AugmentConfig
+from marey.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """How a video becomes the network's input. What is not given, the model's own specification says."""
+
+    sampler: str | None = None
+    """Rule that chooses a clip's times, e.g. uniform:16, rate:fps=8,max=64, segments:8, adaptive:0.25,8,64."""
+    frames: int | None = None
+    """Short for a uniform sampler of that many frames."""
+    size: int | None = None
+    """Height and width in pixels of what the network sees."""
+    resize: int | None = None
+    """Short side in pixels that videos are scaled to before the crop (default: size × 8/7)."""
+
+    def __post_init__(self) -> None:
+        if self.sampler is not None and self.frames is not None:
+            raise ConfigError("--frames is short for --sampler uniform:N; give one of the two.")
+        for name in ("frames", "size", "resize"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"--{name} must be at least 1; got {value}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """How the weights are moved."""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """adamw, or sgd with Nesterov momentum 0.9."""
+    lr: float = 1e-3
+    """Peak learning rate of the head (and of everything, where nothing is pretrained)."""
+    backbone_lr: float | None = None
+    """Peak learning rate of the backbone (default: lr, or a tenth of it where the backbone is pretrained)."""
+    weight_decay: float = 0.05
+    """Decoupled decay; not applied to biases and norms."""
+    warmup: float = 0.1
+    """Share of the steps in which the learning rate rises linearly; a cosine takes it to 0 after."""
+    clip_grad: float | None = 1.0
+    """Largest norm of the gradient; larger ones are scaled down to it."""
+    accumulate: int = 1
+    """Batches whose gradients are added before each step."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: each class weighs as if all had equally many samples."""
+    ema: float = 0.0
+    """Decay a step of a moving average of the weights, which is then what is judged and saved (0: off)."""
+    freeze_backbone: int = 0
+    """Epochs at the start in which only the head learns."""
+    freeze_bn: bool = False
+    """Keep the backbone's batch norm in eval mode and unlearnt (small batches; folded checkpoints)."""
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "accumulate"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be above 0; got {getattr(self, name)}.")
+        for name in ("weight_decay", "freeze_backbone"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be below 0; got {getattr(self, name)}.")
+        for name in ("warmup", "label_smoothing", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is a share from 0 to below 1; got {getattr(self, name)}.")
+        if self.clip_grad is not None and self.clip_grad <= 0:
+            raise ConfigError(f"clip_grad must be above 0 (or none); got {self.clip_grad}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemConfig:
+    """Where and how fast."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto takes a GPU where there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 autocast on GPUs that have it, float32 elsewhere."""
+    channels_last: bool = False
+    """Keep 3D convolutions in channels-last memory (faster on many GPUs and some CPUs)."""
+    threads: int | None = None
+    """CPU threads of torch (default: torch's own choice)."""
+    workers: int = 0
+    """Processes that decode for training (0: decode in the training process)."""
+    on_error: Literal["error", "skip"] = "error"
+    """A video that cannot be read stops the training, or is left out, counted and reported."""
+    cache_mb: int = 0
+    """Keep decoded frames of short videos in memory, up to this many MiB (needs --workers 0)."""
+    save_every: int = 0
+    """Save a resumable state every so many steps, besides every epoch and every five minutes."""
+    log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Where else to log, beside results.csv."""
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "cache_mb", "save_every"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be below 0; got {getattr(self, name)}.")
+        if self.cache_mb and self.workers:
+            raise ConfigError(
+                "--cache-mb keeps frames in the training process and needs --workers 0.",
+                "drop one of the two.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Train a video classifier, judge it, and write a report."""
+
+    data: str
+    """Manifest (.csv, .parquet) or folder of class folders."""
+    root: str | None = None
+    """Folder that relative video paths start from (default: that of the manifest)."""
+    model: str = "cnn_gru"
+    """Name from `marey models`."""
+    backbone: str | None = None
+    """timm backbone, for models that have one."""
+    weights: str | None = None
+    """Where the weights start: `default`, a hub or torchvision name, or a local file. None: at random."""
+    model_args: tuple[str, ...] = ()
+    """Further keywords of the model, each as key=value."""
+    epochs: int = 15
+    """Passes over the training samples."""
+    batch: int = 8
+    """Clips in a batch."""
+    val_fraction: float = 0.2
+    """Share held out for validation where the manifest has no split (grouped, stratified)."""
+    folds: int = 0
+    """K: grouped, stratified K-fold cross-validation with pooled predictions."""
+    early_stop: int = 0
+    """Stop after so many epochs without a better validation score (0: never). Needs a val split."""
+    select: Literal["auto", "best", "last"] = "auto"
+    """Which epoch's weights are kept. auto: the best on val where a test split judges them, else the last,
+    because the best epoch on the samples that also judge it would flatter the number."""
+    audit: bool = True
+    """Run the temporal audit at the end."""
+    baseline: str | None = None
+    """Folder of a frame-averaging run on the same samples, to stand beside the audit."""
+    input: InputConfig = field(default_factory=InputConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    system: SystemConfig = field(default_factory=SystemConfig)
+    out: str = "runs"
+    """Folder of all runs."""
+    name: str | None = None
+    """Name of the run (default: the model's). A name that exists gets a number."""
+    seed: int = 0
+    """Of everything random."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1:
+            raise ConfigError(f"epochs and batch must be at least 1; got {self.epochs} and {self.batch}.")
+        if self.folds == 1 or self.folds < 0:
+            raise ConfigError(f"--folds is 2 or more (or 0 for one split); got {self.folds}.")
+        if not 0 < self.val_fraction < 1:
+            raise ConfigError(f"--val-fraction is a share between 0 and 1; got {self.val_fraction}.")
+        if self.folds and self.early_stop:
+            raise ConfigError(
+                "--early-stop with --folds would choose the epoch by the samples that judge it.",
+                "give --epochs, or train on one split with train, val and test.",
+            )
+        if self.folds and self.select == "best":
+            raise ConfigError(
+                "--select best with --folds would choose the epoch by the samples that judge it."
+            )
+        for item in self.model_args:
+            if "=" not in item:
+                raise ConfigError(f"--model-args takes key=value; got {item!r}.")
+        if self.seed < 0:
+            raise ConfigError(f"--seed must not be below 0; got {self.seed}.")

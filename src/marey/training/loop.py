@@ -1,0 +1,374 @@
+"""The training loop: epochs of steps, a validation after each, a state on disk to go on from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from marey.data.dataset import Batch
+from marey.data.loader import make_loader
+from marey.data.mix import mix_batch
+from marey.errors import NonFiniteLossError
+from marey.metrics.calibration import negative_log_likelihood
+from marey.metrics.scores import top_k_accuracy
+from marey.models.base import VideoModel, set_frozen_batch_norm
+from marey.models.saved import save_model
+from marey.predict.predictor import Predictor
+from marey.predict.runtime import TorchRuntime
+from marey.training.checkpoint import Progress, load_state, save_state, seed_everything
+from marey.training.config import TrainConfig
+from marey.training.log import RunLog, write_results
+from marey.training.loss import clip_loss
+from marey.training.optim import build_optimizer, moving_average, schedule, set_learning_rate
+
+if TYPE_CHECKING:
+    from marey.data.manifest import Manifest
+
+STATE_EVERY_S = 300.0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training gives.
+
+    Attributes:
+        weights: the file of the chosen weights (`best.safetensors`).
+        epoch: the epoch they are from, counted from 1.
+        chosen: "best on val" or "last".
+        rows: one row of results.csv an epoch.
+        failures: training samples that could not be read, under the policy `skip`.
+    """
+
+    weights: Path
+    epoch: int
+    chosen: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a training is about: the samples and their classes.
+
+    Attributes:
+        manifest: all samples.
+        class_names: K names, in the order of the logits.
+        train, val: rows of the manifest; `val` may be empty.
+        targets: int `(N,)`, or 0/1 `(N, K)` for multi-label, of all rows.
+    """
+
+    manifest: Manifest
+    class_names: tuple[str, ...]
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    targets: NDArray[np.int64]
+
+    @property
+    def multi_label(self) -> bool:
+        return self.targets.ndim == 2
+
+
+def fit(
+    model: VideoModel,
+    task: Task,
+    config: TrainConfig,
+    folder: Path,
+    log: RunLog,
+    *,
+    device: str,
+    autocast: str | None,
+    backbone_lr: float,
+    keep_best: bool,
+    resume: bool = False,
+    title: str = "",
+) -> Fitted:
+    """Train `model` in place.
+
+    Args:
+        folder: where `weights/` and `results.csv` go.
+        device, autocast: where, and in which reduced precision ("bf16" or None).
+        backbone_lr: peak learning rate of the backbone.
+        keep_best: keep the weights of the best validation epoch; else those of the last.
+        resume: go on from `weights/state.pt`, exactly where it stands.
+        title: put before each line ("fold 2 of 5: ").
+
+    Raises:
+        NonFiniteLossError: NaN or infinity; the last good weights stay as they are.
+        VideoError: a video that cannot be read, under the policy `error`.
+    """
+    optim, system = config.optim, config.system
+    model.to(device)
+    if system.channels_last:
+        model.to(memory_format=torch.channels_last_3d)  # only 5-D weights change
+    set_frozen_batch_norm(model, optim.freeze_bn)
+    optimizer = build_optimizer(model, optim, backbone_lr=backbone_lr)
+    average = moving_average(model, optim.ema) if optim.ema else None
+    modules: dict[str, Any] = {"model": model, "optimizer": optimizer}
+    if average is not None:
+        modules["average"] = average
+    weights = folder / "weights"
+    weights.mkdir(exist_ok=True)
+    state = weights / "state.pt"
+    seed_everything(config.seed)
+    progress = load_state(state, modules, device) if resume and state.is_file() else Progress()
+
+    steps_an_epoch = math.ceil(math.ceil(len(task.train) / config.batch) / optim.accumulate)
+    steps = steps_an_epoch * config.epochs
+    class_weight = _class_weight(task, config, device)
+    loader = make_loader(
+        task.manifest,
+        task.train,
+        model.spec,
+        class_names=task.class_names,
+        train=True,
+        batch=config.batch,
+        workers=system.workers,
+        seed=config.seed,
+        augment=config.augment,
+        policy=system.on_error,
+        cache_bytes=system.cache_mb * 2**20,
+    )
+
+    before = {item["id"]: item for item in progress.failures}  # of the run that was cut off
+
+    def failures() -> list[dict[str, Any]]:
+        return list({**before, **{f.id: f.to_dict() for f in loader.failures}}.values())
+
+    def save() -> None:
+        progress.failures = failures()
+        save_state(state, modules, progress)
+
+    def keep(name: str) -> None:
+        source = average.module if average is not None else model
+        save_model(
+            weights / name,
+            model,
+            class_names=task.class_names,
+            multi_label=task.multi_label,
+            extra={"epoch": progress.epoch + 1},
+            state=source.state_dict(),
+        )
+
+    def move(batch: Batch) -> None:
+        rate = set_learning_rate(optimizer, schedule(progress.step, steps, optim.warmup))
+        _step(model, optimizer, optim.clip_grad, progress.step, batch)
+        if average is not None:
+            average.update_parameters(model)
+        progress.step += 1
+        progress.sums["lr"] = rate
+
+    saved_at = time.monotonic()
+    while progress.epoch < config.epochs:
+        epoch = progress.epoch
+        hold = epoch < optim.freeze_backbone
+        _hold_backbone(model, hold, optim.freeze_bn)
+        model.train()
+        loader.set_epoch(epoch, start_batch=progress.batch)
+        sums = progress.sums or {"loss": 0.0, "hits": 0.0, "clips": 0.0, "wait": 0.0, "seconds": 0.0}
+        progress.sums = sums
+        with log.progress(f"{title}epoch {epoch + 1}/{config.epochs}", len(task.train)) as advance:
+            advance(progress.batch * config.batch)
+            tick = time.monotonic()
+            waiting: Batch | None = None
+            for batch in loader:
+                sums["wait"] += time.monotonic() - tick
+                _learn(
+                    model, batch, config, device=device, autocast=autocast, weight=class_weight,
+                    classes=len(task.class_names), seed=(config.seed, epoch, batch.number),
+                    sums=sums, step=progress.step,
+                )  # fmt: skip
+                waiting = batch
+                progress.batch = batch.number + 1
+                whole = progress.batch % optim.accumulate == 0 or progress.batch == len(loader)
+                if whole:
+                    move(batch)
+                    waiting = None
+                sums["seconds"] += time.monotonic() - tick
+                advance(len(batch.ids))
+                due = system.save_every and progress.step % system.save_every == 0
+                if whole and (due or time.monotonic() - saved_at > STATE_EVERY_S):
+                    save()
+                    saved_at = time.monotonic()
+                tick = time.monotonic()
+            if waiting is not None:  # the last batch was left out whole: its predecessors still count
+                move(waiting)
+        row = _row(progress, sums)
+        if len(task.val):
+            judged = average.module if average is not None else model
+            row.update(_validate(judged, task, config, device, autocast, log, title))
+        better = bool(len(task.val)) and row["val_top1"] > progress.best
+        if better:
+            progress.best, progress.best_epoch = row["val_top1"], epoch
+        if better and keep_best:
+            keep("best.safetensors")
+        log.line(title + _words(row, config.epochs))
+        log.numbers(row)
+        progress.rows.append(row)
+        progress.epoch, progress.batch, progress.sums = epoch + 1, 0, {}
+        stop = bool(config.early_stop) and epoch - max(progress.best_epoch, 0) >= config.early_stop
+        write_results(folder / "results.csv", progress.rows)
+        save()
+        saved_at = time.monotonic()
+        if stop:
+            log.line(f"{title}stopped early: no better validation score in {config.early_stop} epochs.")
+            break
+    progress.epoch -= 1  # what `keep` writes is of the last finished epoch
+    keep("last.safetensors")
+    if keep_best and progress.best_epoch >= 0:
+        return Fitted(
+            weights / "best.safetensors",
+            progress.best_epoch + 1,
+            "best on val",
+            progress.rows,
+            failures(),
+        )
+    keep("best.safetensors")
+    return Fitted(weights / "best.safetensors", progress.epoch + 1, "last", progress.rows, failures())
+
+
+def _learn(
+    model: VideoModel,
+    batch: Batch,
+    config: TrainConfig,
+    *,
+    device: str,
+    autocast: str | None,
+    weight: Tensor | None,
+    classes: int,
+    seed: Sequence[int],
+    sums: dict[str, float],
+    step: int,
+) -> None:
+    """Forward and backward of one batch; adds to the epoch's sums."""
+    optim = config.optim
+    inputs = {name: x.to(device, non_blocking=True) for name, x in batch.inputs.items()}
+    mask, target = batch.mask.to(device), batch.target.to(device)
+    mixed = target
+    if config.augment.mixup or config.augment.cutmix:
+        generator = torch.Generator().manual_seed(_entropy(seed))
+        inputs, mask, mixed = mix_batch(
+            inputs,
+            mask,
+            target,
+            num_classes=classes,
+            mixup=config.augment.mixup,
+            cutmix=config.augment.cutmix,
+            generator=generator,
+        )
+    with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=autocast == "bf16"):
+        logits = model(**inputs, mask=mask)
+    loss = clip_loss(
+        logits.float(), mixed, multi_label=target.ndim == 2, smoothing=optim.label_smoothing, weight=weight
+    )
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise NonFiniteLossError(
+            f"the loss is {value} at step {step}.",
+            f"samples in that batch (rows): {', '.join(map(str, batch.ids))}",
+            "lower --lr, or look at these samples; the last good weights were kept.",
+        )
+    (loss / optim.accumulate).backward()
+    clips = len(batch.ids)
+    if target.ndim == 2:
+        hits = (target.gather(1, logits.argmax(1, keepdim=True)) > 0).sum()
+    else:
+        hits = (logits.argmax(1) == target).sum()
+    sums["loss"] += value * clips
+    sums["hits"] += float(hits)
+    sums["clips"] += clips
+
+
+def _entropy(seed: Sequence[int]) -> int:
+    """One seed from several numbers, well mixed."""
+    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _step(
+    model: VideoModel, optimizer: torch.optim.Optimizer, clip: float | None, step: int, batch: Batch
+) -> None:
+    """One step of the optimizer on the gradients gathered so far."""
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip if clip is not None else math.inf)
+    if not torch.isfinite(norm):
+        raise NonFiniteLossError(
+            f"the gradient is {float(norm)} at step {step}.",
+            f"samples in that batch (rows): {', '.join(map(str, batch.ids))}",
+            "lower --lr, or look at these samples; the last good weights were kept.",
+        )
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def _hold_backbone(model: VideoModel, hold: bool, freeze_bn: bool) -> None:
+    """Keep the backbone still (or let it go again), its batch norm included."""
+    set_frozen_batch_norm(model, False)
+    for parameter in model.backbone_parameters():
+        parameter.requires_grad_(not hold)
+    set_frozen_batch_norm(model, hold or freeze_bn)
+
+
+def _validate(
+    model: Any, task: Task, config: TrainConfig, device: str, autocast: str | None, log: RunLog, title: str
+) -> dict[str, float]:
+    """Loss and top-1 on the validation rows, through the same path as every other judgement."""
+    predictor = Predictor(
+        TorchRuntime(model, device=device, autocast=autocast),
+        model.spec,
+        task.class_names,
+        multi_label=task.multi_label,
+        batch=config.batch,
+    )
+    with log.progress(f"{title}validation", len(task.val)) as advance:
+        # a sample of val that cannot be read always stops: a score over fewer samples is another score
+        table = predictor.logits((task.manifest.sample(int(i)) for i in task.val), advance=advance)
+    targets = task.targets[task.val]
+    return {
+        "val_loss": negative_log_likelihood(table.logits, targets, multi_label=task.multi_label),
+        "val_top1": top_k_accuracy(table.logits, targets, multi_label=task.multi_label),
+    }
+
+
+def _class_weight(task: Task, config: TrainConfig, device: str) -> Tensor | None:
+    if config.optim.class_weights == "none":
+        return None
+    counts = (
+        task.targets[task.train].sum(axis=0)
+        if task.multi_label
+        else np.bincount(task.targets[task.train], minlength=len(task.class_names))
+    )
+    share = counts.sum() / (len(task.class_names) * np.maximum(counts, 1))
+    return torch.tensor(share, dtype=torch.float32, device=device)
+
+
+def _row(progress: Progress, sums: dict[str, float]) -> dict[str, Any]:
+    clips = max(1.0, sums["clips"])
+    return {
+        "epoch": progress.epoch + 1,
+        "step": progress.step,
+        "lr": sums.get("lr", 0.0),
+        "train_loss": sums["loss"] / clips,
+        "train_top1": sums["hits"] / clips,
+        "clips_per_s": sums["clips"] / max(1e-9, sums["seconds"]),
+        "data_wait": sums["wait"] / max(1e-9, sums["seconds"]),
+        "seconds": sums["seconds"],
+    }
+
+
+def _words(row: dict[str, Any], epochs: int) -> str:
+    text = (
+        f"epoch {row['epoch']:>3}/{epochs}  loss {row['train_loss']:.3f}  top-1 {row['train_top1']:.1%}"
+        f"  {row['clips_per_s']:.1f} clips/s"
+    )
+    if "val_top1" in row:
+        text += f"  │ val loss {row['val_loss']:.3f}  top-1 {row['val_top1']:.1%}"
+    if row["data_wait"] > 0.5 and row["seconds"] > 10:
+        text += f"  (waiting for data {row['data_wait']:.0%} of the time: raise --workers or --cache-mb)"
+    return text

@@ -1,0 +1,62 @@
+"""Parameter groups, optimizer, schedule and the moving average of weights."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from marey.training.config import OptimConfig
+
+if TYPE_CHECKING:
+    from marey.models.base import VideoModel
+
+
+def build_optimizer(model: VideoModel, config: OptimConfig, *, backbone_lr: float) -> torch.optim.Optimizer:
+    """AdamW, or SGD with Nesterov momentum, over four groups: {head, backbone} × {decayed, not decayed}.
+
+    Biases and the scales of norms (all tensors with fewer than two dimensions) are not decayed.
+
+    Args:
+        backbone_lr: peak learning rate of the backbone; the head has `config.lr`.
+    """
+    groups = []
+    for parameters, lr in ((model.head_parameters(), config.lr), (model.backbone_parameters(), backbone_lr)):
+        found = list(parameters)
+        for decayed in (True, False):
+            chosen = [p for p in found if (p.ndim >= 2) == decayed]
+            if chosen:
+                decay = config.weight_decay if decayed else 0.0
+                groups.append({"params": chosen, "lr": lr, "peak_lr": lr, "weight_decay": decay})
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=config.lr)
+
+
+def schedule(step: int, steps: int, warmup: float) -> float:
+    """Factor 0…1 on the peak learning rate: linear over the first `warmup` share, then half a cosine to 0.
+
+    Args:
+        step: from 0.
+        steps: of the whole training.
+        warmup: share of `steps`.
+    """
+    rising = round(warmup * steps)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    through = (step - rising) / max(1, steps - rising)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, through)))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
+    """Scale every group's peak by `factor`; gives the largest of the rates."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+    return max(float(group["lr"]) for group in optimizer.param_groups)
+
+
+def moving_average(model: VideoModel, decay: float) -> AveragedModel:
+    """An exponential moving average of the parameters; buffers (batch-norm statistics) are the model's own."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
