@@ -7,7 +7,7 @@ import multiprocessing
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -88,12 +88,30 @@ class Loader:
             self.clamped.update(loaded.clamped)
             for failure in loaded.failures:
                 if self.policy == "error":
+                    self.close()
                     raise failure.error
                 self._failures.setdefault(failure.id, failure)
             if loaded.batch is not None:
                 yield Batch(
                     loaded.batch.inputs, loaded.batch.mask, loaded.batch.target, loaded.batch.ids, number
                 )
+
+    def close(self) -> None:
+        """End the workers; iterating again starts new ones.
+
+        Left to the garbage collector, workers that hang on an exception's traceback are waited for in vain: by
+        then the queue that tells them to stop is gone.
+        """
+        running = getattr(self._loader, "_iterator", None)
+        if running is not None:
+            running._shutdown_workers()
+            self._loader._iterator = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def make_loader(
