@@ -10,6 +10,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
 from marey.metrics import calibration as cal
+from marey.metrics import judge
 
 
 def test_probabilities_agree_with_scipy_and_do_not_overflow():
@@ -105,3 +106,19 @@ def test_temperatures_without_a_minimum():
     assert cal.fit_temperature(np.zeros((5, 3)), [0] * 5) == 1
     assert cal.fit_temperature(np.eye(3) * 5, [0, 1, 2]) == 0.05  # all right: the surer the better
     assert cal.fit_temperature(np.eye(3) * 5, [1, 2, 0]) == 20  # all wrong: the less sure the better
+
+
+def test_a_temperature_for_each_sample():
+    rng = np.random.default_rng(0)
+    z, t = rng.normal(size=(6, 3)), np.array([1, 2, 3, 1, 2, 3.0])
+    for multi_label in (False, True):
+        together = cal.probabilities(z, temperature=t, multi_label=multi_label)
+        one_by_one = [
+            cal.probabilities(z[i : i + 1], temperature=t[i], multi_label=multi_label)[0] for i in range(6)
+        ]
+        np.testing.assert_allclose(together, one_by_one)
+    got = judge(z, [0, 1, 2, 0, 1, 2], class_names="abc", temperature=t)
+    assert got["temperature"] == 2
+    plain = judge(z, [0, 1, 2, 0, 1, 2], class_names="abc")
+    assert got["ece_before_calibration"] == plain["ece"]
+    assert got["ece"] != plain["ece"]

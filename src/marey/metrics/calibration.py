@@ -19,9 +19,15 @@ FloatArray = NDArray[np.float64]
 BINS = 15  # of equal width, as in Guo et al.
 
 
-def probabilities(logits: ArrayLike, *, temperature: float = 1.0, multi_label: bool = False) -> FloatArray:
-    """softmax(logits / temperature), or the sigmoid of it for multi-label: float64 `(N, K)`."""
-    z = np.asarray(logits, dtype=np.float64) / temperature
+def probabilities(
+    logits: ArrayLike, *, temperature: ArrayLike = 1.0, multi_label: bool = False
+) -> FloatArray:
+    """softmax(logits / temperature), or the sigmoid of it for multi-label: float64 `(N, K)`.
+
+    The temperature is one number, or `(N,)` where each sample has its own (cross-validation fits one a fold).
+    """
+    t = np.asarray(temperature, dtype=np.float64)
+    z = np.asarray(logits, dtype=np.float64) / (t[:, None] if t.ndim else t)
     if multi_label:
         # exp of a negative number only, so that no logit overflows
         e = np.exp(-np.abs(z))

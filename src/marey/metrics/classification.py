@@ -52,7 +52,7 @@ def judge(
     class_names: Sequence[str],
     groups: Sequence[Any] | None = None,
     multi_label: bool = False,
-    temperature: float = 1.0,
+    temperature: ArrayLike = 1.0,
     seed: int = 0,
 ) -> dict[str, Any]:
     """All that metrics.json says of a set of predictions, in plain JSON types (None where undefined).
@@ -63,7 +63,8 @@ def judge(
         class_names: K names.
         groups: the group of each sample (None: every sample alone); decides how the intervals are made.
         multi_label: independent labels; decisions at probability 0.5.
-        temperature: divides the logits before the probabilities; fit it elsewhere (`fit_temperature`).
+        temperature: divides the logits before the probabilities; fit it elsewhere (`fit_temperature`). One
+            number, or `(N,)` where each sample has its own, as cross-validation has (then their mean is reported).
         seed: of the bootstrap.
 
     Returns:
@@ -163,9 +164,9 @@ def judge(
         "task": "multi-label" if multi_label else "single-label",
         "class_names": list(class_names),
         **values,
-        "temperature": float(temperature),
+        "temperature": float(np.mean(np.asarray(temperature, dtype=np.float64))),
         "n": len(z),
-        "groups": None if groups is None else resampling.groups,
+        "groups": None if resampling.singletons else resampling.groups,
         "chance": chance_level(y, classes, multi_label=multi_label),
         "majority": majority_share(y, classes, multi_label=multi_label),
         "intervals": {name: interval.pair() for name, interval in intervals.items()},

@@ -140,7 +140,7 @@ def audit(
         "chance": chance_level(y, classes, multi_label=multi_label),
         "majority": majority_share(y, classes, multi_label=multi_label),
         "n": len(ordered),
-        "groups": None if groups is None else resampling.groups,
+        "groups": None if resampling.singletons else resampling.groups,
         "interval_method": entry["ordered"]["method"],
         "margin": margin,
     }

@@ -102,7 +102,7 @@ def confusion(table: Sequence[Sequence[int]], class_names: Sequence[str]) -> Fig
     bar.ax.tick_params(length=0)
     if k <= MAX_NAMED:
         size = float(np.interp(k, [8, MAX_NAMED], [8.5, 5.5]))
-        names = [_plain(name, 26 if k <= MAX_COUNTED else 22) for name in class_names]
+        names = _plain(class_names, 26 if k <= MAX_COUNTED else 22)
         turn: dict[str, Any] = (
             {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if k <= 20 else {"rotation": 90}
         )
@@ -217,7 +217,7 @@ def audit_bars(audits: Mapping[str, Mapping[str, Any]]) -> Figure:
     axis.spines["left"].set_visible(False)
     if len(names) > 1:
         handles = [Patch(color=SERIES[i % len(SERIES)]) for i in range(len(names))]
-        labels = [_plain(name, 32) for name in names]
+        labels = _plain(names, 32)
         figure.legend(
             handles, labels, frameon=False, fontsize=8.5, loc="outside lower center", ncols=min(3, len(names))
         )
@@ -236,9 +236,9 @@ def class_bars(per_class: Sequence[Mapping[str, Any]]) -> Figure:
         axis.barh(y, 100 * row["f1"], 0.72, color=COOL)
         if row.get("f1_interval"):
             axis.plot([100 * x for x in row["f1_interval"]], [y, y], color=INK, lw=1.0, solid_capstyle="butt")
-    axis.set_yticks(
-        range(len(rows)), [f"{_plain(str(row['class']), 34)}  ({row['n']})" for row in rows], fontsize=8
-    )
+    names = _plain([str(row["class"]) for row in rows], 34)
+    labels = [f"{name}  ({row['n']})" for name, row in zip(names, rows, strict=True)]
+    axis.set_yticks(range(len(rows)), labels, fontsize=8)
     axis.set(xlim=(0, 100), ylim=(len(rows) - 0.4, -0.6))
     axis.set_title(title, **_TITLE)
     axis.grid(axis="x", color=RULE, lw=0.8)
@@ -268,7 +268,7 @@ def comparison(models: Mapping[str, Mapping[str, Any]]) -> Figure:
     ]
     if chances:
         axis.axvline(100 * max(chances), color=INK, lw=0.9, ls=(0, (3, 3)))
-    axis.set_yticks(range(len(models)), [_plain(name, 34) for name in models], fontsize=9)
+    axis.set_yticks(range(len(models)), _plain(list(models), 34), fontsize=9)
     axis.set(xlim=(0, 100), ylim=(len(models) - 0.5, -0.6))
     axis.set_xlabel(
         f"{' / '.join(dict.fromkeys(words.METRIC_NAMES[k] for k in keys))}, %", color=SOFT, fontsize=8.5
@@ -298,7 +298,7 @@ def _dress(axis: Axes) -> None:
     axis.set_axisbelow(True)
 
 
-def _plain(name: str, length: int) -> str:
-    """A name as text: shortened, on one line, and without the dollar that would start a formula."""
-    flat = "".join(c if c.isprintable() else " " for c in name)
-    return words.shorten(flat, length).replace("$", r"\$")
+def _plain(names: Sequence[str], length: int) -> list[str]:
+    """Names as text: shortened, on one line, and without the dollar that would start a formula."""
+    flat = ["".join(c if c.isprintable() else " " for c in name) for name in names]
+    return [name.replace("$", r"\$") for name in words.shorten_all(flat, length)]

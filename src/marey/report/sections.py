@@ -174,10 +174,13 @@ def classes(metrics: Mapping[str, Any], folder: Path) -> Markup:
             cells.append(cell(label, numeric=True, bar=value if key == "f1" and value is not None else None))
         shown.append(cells)
     plot = plots.save(plots.class_bars(rows), folder / "classes.png")
-    about = "Small: 95% intervals. A dash: undefined, since no sample has the class or none was given it."
+    about = (
+        "AP is average precision. Small: 95% intervals. A dash: undefined, since no sample has the class or none "
+        "was given it."
+    )
     if many:
         about += " Lowest F1 first."
-    head = ("class", "samples", "precision", "recall", "F1", "average precision")
+    head = ("class", "samples", "precision", "recall", "F1", "AP")
     return join(
         [
             table(head, shown, numeric=(1, 2, 3, 4, 5), tall=len(rows) > 25),

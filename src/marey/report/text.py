@@ -6,34 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from marey.report import words
 
 
-def _table(title: str, caption: str) -> Table:
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _titled(title: str, table: Table, *lines: str | None) -> Group:
     # Names come from users: Text keeps rich from reading "[red]" in them as markup.
-    return Table(
-        title=Text(title),
-        caption=Text(caption),
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        caption_justify="left",
-    )
+    below = Text("\n".join(line for line in lines if line), style="dim")
+    return Group(Text(title, style="bold"), table, below)
 
 
-def _refused(title: str) -> Table:
-    table = Table(title=Text(title), box=None, show_header=False, title_justify="left")
-    table.add_row(Text(words.NO_PROTOCOL))
-    return table
+def _refused(title: str) -> Group:
+    return Group(Text(title, style="bold"), Text(words.NO_PROTOCOL))
 
 
-def _caption(*lines: str | None) -> str:
-    return "\n".join(line for line in lines if line)
-
-
-def metrics_table(metrics: Mapping[str, Any]) -> Table:
+def metrics_table(metrics: Mapping[str, Any]) -> Group:
     """One run: every number with its interval; the protocol and how the intervals were made below.
 
     Args:
@@ -42,9 +36,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     title, protocol = words.model_line(metrics), words.protocol_line(metrics)
     if not protocol:
         return _refused(title)
-    table = _table(
-        title, _caption(protocol, f"intervals: {metrics.get('interval_method') or 'not recorded'}")
-    )
+    table = _table()
     table.add_column("metric")
     table.add_column("value", justify="right")
     table.add_column("95% interval", justify="right")
@@ -55,10 +47,10 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     for key, name in (("chance", "chance (top-1)"), ("majority", "most frequent class alone")):
         if metrics.get(key) is not None:
             table.add_row(Text(name, style="dim"), Text(words.percent(metrics[key]), style="dim"), "")
-    return table
+    return _titled(title, table, protocol, f"intervals: {metrics.get('interval_method') or 'not recorded'}")
 
 
-def audit_table(audit: Mapping[str, Any], protocol: Mapping[str, Any] | None = None) -> Table:
+def audit_table(audit: Mapping[str, Any], protocol: Mapping[str, Any] | None = None) -> Group:
     """The temporal audit: accuracy under each condition and what the condition costs.
 
     Args:
@@ -69,10 +61,7 @@ def audit_table(audit: Mapping[str, Any], protocol: Mapping[str, Any] | None = N
     line = words.protocol_line({"n": audit.get("n"), "protocol": own})
     if not line:
         return _refused("Temporal audit")
-    table = _table(
-        "Temporal audit",
-        _caption(audit.get("sentence"), line, f"intervals: {audit.get('interval_method', '')}"),
-    )
+    table = _table()
     table.add_column("the same clips")
     table.add_column("top-1", justify="right")
     table.add_column("95% interval", justify="right")
@@ -81,18 +70,18 @@ def audit_table(audit: Mapping[str, Any], protocol: Mapping[str, Any] | None = N
     for key, name in words.CONDITION_NAMES.items():
         row = audit.get(key)
         if row:
-            cost = (
-                [words.points(row["cost"]), words.points_interval(row["cost_interval"])]
-                if "cost" in row
-                else []
-            )
-            table.add_row(name, words.percent(row["top1"]), words.interval(row["interval"]), *cost)
+            cells = [words.percent(row["top1"]), words.interval(row["interval"])]
+            if "cost" in row:
+                cells += [words.points(row["cost"]), words.points_interval(row["cost_interval"])]
+            table.add_row(name, *cells)
     if audit.get("chance") is not None:
         table.add_row(Text("chance", style="dim"), Text(words.percent(audit["chance"]), style="dim"))
-    return table
+    intervals = f"intervals: {audit.get('interval_method') or 'not recorded'}"
+    titled = _titled("Temporal audit", table, line, intervals)
+    return Group(titled, Text(f"\n{audit['sentence']}")) if audit.get("sentence") else titled
 
 
-def comparison_table(models: Mapping[str, Mapping[str, Any]]) -> Table:
+def comparison_table(models: Mapping[str, Mapping[str, Any]]) -> Group:
     """Several runs side by side. A run without a protocol keeps its row and shows no numbers.
 
     Args:
@@ -110,7 +99,7 @@ def comparison_table(models: Mapping[str, Mapping[str, Any]]) -> Table:
         for key in ("shuffled", "reversed", "frozen")
         if any((metrics.get("audit") or {}).get(key) for metrics in models.values())
     ]
-    table = _table("Comparison", _caption(caption, "brackets: 95% intervals"))
+    table = _table()
     table.add_column("model")
     for key in keys:
         table.add_column(words.METRIC_NAMES[key], justify="right")
@@ -128,7 +117,7 @@ def comparison_table(models: Mapping[str, Mapping[str, Any]]) -> Table:
             row = (metrics.get("audit") or {}).get(key) or {}
             cells.append(Text(_with_interval(row.get("top1"), row.get("interval"))))
         table.add_row(Text(name), *cells)
-    return table
+    return _titled("Comparison", table, caption, "under each number its 95% interval")
 
 
 def _any(models: Mapping[str, Mapping[str, Any]], key: str) -> bool:
@@ -138,4 +127,4 @@ def _any(models: Mapping[str, Mapping[str, Any]], key: str) -> bool:
 def _with_interval(value: float | None, pair: list[float] | None) -> str:
     if value is None:
         return "–"
-    return f"{words.percent(value)} [{words.interval(pair)}]" if pair else words.percent(value)
+    return f"{words.percent(value)}\n{words.interval(pair)}" if pair else words.percent(value)

@@ -56,6 +56,15 @@ def shorten(name: str, length: int) -> str:
     return f"{name[: length - 1 - head]}…{name[len(name) - head :]}" if head else name[: length - 1] + "…"
 
 
+def shorten_all(names: Sequence[str], length: int) -> list[str]:
+    """Every name at most `length` characters; where two would read alike, all carry their number instead."""
+    short = [shorten(name, length) for name in names]
+    if len(set(short)) == len(set(names)):
+        return short
+    digits = len(str(len(names) - 1))
+    return [f"{i:>{digits}} · {shorten(name, length - digits - 3)}" for i, name in enumerate(names)]
+
+
 def count(value: float) -> str:
     """A large count in a short form: "11.2 M", "870 k"."""
     for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
@@ -112,7 +121,7 @@ def protocol_line(metrics: Mapping[str, Any]) -> str:
         return ""
     samples, groups = parts.pop("samples", ""), parts.pop("groups", "")
     first = f"{samples} samples" if samples else ""
-    if groups:
+    if groups and groups != samples:
         first = f"{first} of {groups} groups".strip()
     texts = [first]
     for name, text in parts.items():
