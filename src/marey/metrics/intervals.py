@@ -193,7 +193,7 @@ class Resampling:
         n = self.groups if support is None else support
         a, b = wilson((estimate - low) / (high - low) * n, n)
         what = "samples" if self.singletons else "groups"
-        method = f"95%, Wilson on {n} {what} (nothing varies between them, so a bootstrap has no width)"
+        method = f"95%, Wilson on {n} {what} (they do not differ, so a bootstrap has no width)"
         return Interval(low + a * (high - low), low + b * (high - low), method)
 
     def support(self, holds: ArrayLike) -> IntArray:

@@ -82,7 +82,7 @@ def audit_table(audit: Mapping[str, Any], protocol: Mapping[str, Any] | None = N
 
 
 def comparison_table(models: Mapping[str, Mapping[str, Any]]) -> Group:
-    """Several runs side by side. A run without a protocol keeps its row and shows no numbers.
+    """Several runs side by side, one a column. A run without a protocol keeps its column and shows no numbers.
 
     Args:
         models: name to what its metrics.json holds.
@@ -93,38 +93,28 @@ def comparison_table(models: Mapping[str, Mapping[str, Any]]) -> Group:
         caption = distinct[0]
     else:
         caption = "\n".join(f"{name}: {line or words.NO_PROTOCOL}" for name, line in lines.items())
-    keys = [key for key in ("top1", "mean_class_accuracy", "macro_f1", "map") if _any(models, key)]
-    conditions = [
-        key
-        for key in ("shuffled", "reversed", "frozen")
-        if any((metrics.get("audit") or {}).get(key) for metrics in models.values())
-    ]
     table = _table()
-    table.add_column("model")
-    for key in keys:
-        table.add_column(words.METRIC_NAMES[key], justify="right")
-    for key in conditions:
-        table.add_column(f"top-1 {words.CONDITION_NAMES[key].split()[0]}", justify="right")
-    for name, metrics in models.items():
-        if not lines[name]:
-            table.add_row(Text(name), Text(words.NO_PROTOCOL))
-            continue
-        cells = []
-        for key in keys:
-            pair = (metrics.get("intervals") or {}).get(key)
-            cells.append(Text(_with_interval(metrics.get(key), pair)))
-        for key in conditions:
-            row = (metrics.get("audit") or {}).get(key) or {}
-            cells.append(Text(_with_interval(row.get("top1"), row.get("interval"))))
-        table.add_row(Text(name), *cells)
-    return _titled("Comparison", table, caption, "under each number its 95% interval")
+    table.add_column("")
+    for name in models:
+        table.add_column(Text(name), justify="right", overflow="fold")
+    shown = [metrics if lines[name] else {} for name, metrics in models.items()]
+    for key in ("top1", "mean_class_accuracy", "macro_f1", "map", "ece"):
+        if any(metrics.get(key) is not None for metrics in shown):
+            cells = [_cell(m.get(key), (m.get("intervals") or {}).get(key)) for m in shown]
+            table.add_row(words.METRIC_NAMES[key], *cells)
+    for key in ("shuffled", "reversed", "frozen"):
+        rows = [(metrics.get("audit") or {}).get(key) or {} for metrics in shown]
+        if any(rows):
+            cells = [_cell(row.get("top1"), row.get("interval")) for row in rows]
+            table.add_row(f"top-1 {words.CONDITION_NAMES[key]}", *cells)
+    if any(metrics.get("chance") is not None for metrics in shown):
+        table.add_row(
+            Text("chance", style="dim"),
+            *(Text(words.percent(metrics.get("chance")), style="dim") for metrics in shown),
+        )
+    return _titled("Comparison", table, caption, "beside each number its 95% interval")
 
 
-def _any(models: Mapping[str, Mapping[str, Any]], key: str) -> bool:
-    return any(metrics.get(key) is not None for metrics in models.values())
-
-
-def _with_interval(value: float | None, pair: list[float] | None) -> str:
-    if value is None:
-        return "–"
-    return f"{words.percent(value)}\n{words.interval(pair)}" if pair else words.percent(value)
+def _cell(value: float | None, pair: list[float] | None) -> Text:
+    shown = Text(words.percent(value))
+    return shown.append(f"  {words.interval(pair)}", style="dim") if value is not None and pair else shown
