@@ -32,6 +32,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "timesformer_hr": {"size": 32, "depth": 2, "width": 96},
     "timesformer_large": {"size": 32, "depth": 2, "width": 96},
     "timesformer_tiny": {"size": 32},
+    "video_swin_t": {"size": 32, "width": 24, "depths": (2, 2), "heads": (2, 4), "window": (4, 7, 7)},
+    "video_swin_s": {"size": 56, "width": 16, "depths": (2, 2), "heads": (2, 4), "window": (2, 7, 7)},
+    "video_swin_b": {"size": 36, "width": 16, "depths": (2, 2), "heads": (2, 4), "window": (4, 4, 4)},
+    "video_swin_tiny": {"size": 28},
 }
 
 

@@ -1,6 +1,6 @@
 """What the transformer families share: attention with a mask, positions in time by a clip's own length.
 
-Shape suffixes: B sequences, N tokens, D features, H heads, T frames.
+Shape suffixes: B sequences, N tokens, C channels, D features, H heads, T frames.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from marey.models.masked import Mask, lengths
+from marey.errors import ConfigError
+from marey.models.masked import Mask, MaskedSequential, lengths
 
 
 class Attention(nn.Module):
@@ -50,6 +51,39 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.fc2(self.dropout(F.gelu(self.fc1(x)))))
+
+
+class ConvStem(nn.Module):
+    """Strided convolutions over space, all but the first over three frames too, down to a patch's size.
+
+    Args:
+        width: D.
+        patch: side of a patch in pixels, a power of two.
+    """
+
+    def __init__(self, width: int, patch: int) -> None:
+        super().__init__()
+        if patch < 2 or patch & (patch - 1):
+            raise ConfigError(
+                f"a convolutional stem needs a patch that is a power of two, got {patch} pixels."
+            )
+        steps = patch.bit_length() - 1
+        layers: list[nn.Module] = []
+        inputs = 3
+        for step in range(steps):
+            outputs = max(width >> (steps - 1 - step), 16)
+            time = 1 if step == 0 else 3
+            layers += [
+                nn.Conv3d(inputs, outputs, (time, 3, 3), (1, 2, 2), (time // 2, 1, 1), bias=False),
+                nn.BatchNorm3d(outputs),
+                nn.ReLU(inplace=True),
+            ]
+            inputs = outputs
+        self.layers = MaskedSequential(*layers, nn.Conv3d(inputs, width, 1))
+
+    def forward(self, x_BTCHW: Tensor, mask_BT: Mask) -> Tensor:
+        x, _ = self.layers(rearrange(x_BTCHW, "b t c h w -> b c t h w"), mask_BT)
+        return rearrange(x, "b d t h w -> b t h w d")
 
 
 def stretched_positions(table_FD: Tensor, frames: int, mask_BT: Mask) -> Tensor:

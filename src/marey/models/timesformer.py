@@ -26,13 +26,21 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from marey.errors import ConfigError, UsageError
-from marey.models.attention import Attention, Mlp, initialise_transformer, resize_grid, stretched_positions
+from marey.models.attention import (
+    Attention,
+    ConvStem,
+    Mlp,
+    initialise_transformer,
+    resize_grid,
+    stretched_positions,
+)
 from marey.models.base import VideoModel, input_spec
-from marey.models.masked import Mask, MaskedSequential, masked_mean
+from marey.models.masked import Mask, masked_mean
 from marey.models.registry import register_model
 
 PAPER = "https://arxiv.org/abs/2102.05095"
 KINDS = ("divided", "joint", "space")
+STEMS = ("patch", "conv")
 
 
 class Block(nn.Module):
@@ -103,30 +111,6 @@ class PatchEmbed(nn.Module):
         return rearrange(x, "(b t) d h w -> b t h w d", b=x_BTCHW.shape[0])
 
 
-class ConvStem(nn.Module):
-    """Strided convolutions over space, the later ones over three frames too, down to the patch's size."""
-
-    def __init__(self, width: int, patch: int) -> None:
-        super().__init__()
-        steps = patch.bit_length() - 1
-        layers: list[nn.Module] = []
-        inputs = 3
-        for step in range(steps):
-            outputs = max(width >> (steps - 1 - step), 16)
-            time = 1 if step == 0 else 3
-            layers += [
-                nn.Conv3d(inputs, outputs, (time, 3, 3), (1, 2, 2), (time // 2, 1, 1), bias=False),
-                nn.BatchNorm3d(outputs),
-                nn.ReLU(inplace=True),
-            ]
-            inputs = outputs
-        self.layers = MaskedSequential(*layers, nn.Conv3d(inputs, width, 1))
-
-    def forward(self, x_BTCHW: Tensor, mask_BT: Mask) -> Tensor:
-        x, _ = self.layers(rearrange(x_BTCHW, "b t c h w -> b c t h w"), mask_BT)
-        return rearrange(x, "b d t h w -> b t h w d")
-
-
 class TimeSformer(VideoModel):
     """The video transformer.
 
@@ -163,8 +147,8 @@ class TimeSformer(VideoModel):
             raise ConfigError(f"attention {attention!r} is not from {', '.join(KINDS)}.")
         if any(side % patch for side in spec.size):
             raise ConfigError(f"size {spec.size} is no multiple of the patch, {patch} pixels.")
-        if stem not in ("patch", "conv") or (stem == "conv" and patch & (patch - 1)):
-            raise ConfigError(f"stem {stem!r} is not patch, or conv with a patch that is a power of two.")
+        if stem not in STEMS:
+            raise ConfigError(f"stem {stem!r} is not from {', '.join(STEMS)}.")
         self.attention = attention
         self.grid = (spec.size[0] // patch, spec.size[1] // patch)
         self.patch_embed = PatchEmbed(width, patch) if stem == "patch" else ConvStem(width, patch)
