@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marey.data.augment import TimeJitter
-from marey.data.clips import Span, corner, load_clip, load_views, motion_energy, resized, segment_of, warped
+from marey.data.clips import corner, load_clip, load_views, resized, segment_of
+from marey.data.instants import Span, motion_energy, warped
 from marey.data.manifest import Sample
 from marey.errors import ConfigError, SegmentError, TruncatedVideoError, VideoNotFoundError
 from marey.spec import InputSpec

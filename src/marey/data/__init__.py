@@ -9,21 +9,66 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from marey.data.augment import AugmentConfig, TimeJitter
+    from marey.data.clips import load_clip, load_views
+    from marey.data.dataset import Batch, ClipDataset, Failure
+    from marey.data.directions import flip_map_from_names
+    from marey.data.loader import Loader, make_loader
     from marey.data.manifest import Manifest, Sample
+    from marey.data.mix import mix_batch
+    from marey.data.modalities import clip_inputs
     from marey.data.origin import DataWarning
+    from marey.data.splits import Grouping, check_split, folds, grouping, split
+    from marey.data.summary import Summary, format_summary, summarize
+    from marey.data.transforms import ClipTransform
 
-_WHERE = {
-    "DataWarning": "marey.data.origin",
-    "Manifest": "marey.data.manifest",
-    "Sample": "marey.data.manifest",
+__all__ = [
+    "AugmentConfig",
+    "Batch",
+    "ClipDataset",
+    "ClipTransform",
+    "DataWarning",
+    "Failure",
+    "Grouping",
+    "Loader",
+    "Manifest",
+    "Sample",
+    "Summary",
+    "TimeJitter",
+    "check_split",
+    "clip_inputs",
+    "flip_map_from_names",
+    "folds",
+    "format_summary",
+    "grouping",
+    "load_clip",
+    "load_views",
+    "make_loader",
+    "mix_batch",
+    "split",
+    "summarize",
+]
+
+_MODULES = {
+    "augment": ("AugmentConfig", "TimeJitter"),
+    "clips": ("load_clip", "load_views"),
+    "dataset": ("Batch", "ClipDataset", "Failure"),
+    "directions": ("flip_map_from_names",),
+    "loader": ("Loader", "make_loader"),
+    "manifest": ("Manifest", "Sample"),
+    "mix": ("mix_batch",),
+    "modalities": ("clip_inputs",),
+    "origin": ("DataWarning",),
+    "splits": ("Grouping", "check_split", "folds", "grouping", "split"),
+    "summary": ("Summary", "format_summary", "summarize"),
+    "transforms": ("ClipTransform",),
 }
-
-__all__ = ["DataWarning", "Manifest", "Sample"]
+_WHERE = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
     if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
+        return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

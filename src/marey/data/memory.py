@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from marey.data.clips import ClipReader, Opener, resized
+from marey.data.clips import Opener, resized
+from marey.data.instants import ClipReader
 from marey.spec import InputSpec
 from marey.types import Clip, FloatArray, UInt8Array
 from marey.video.picture import Decode, Size

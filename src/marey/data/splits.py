@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from marey.data.manifest import SPLITS, Manifest
 from marey.data.origin import DataWarning, Index
 from marey.data.rules import each_label
+from marey.data.sharing import FloatMatrix, share_out
 from marey.errors import ConfigError, SplitError, UnknownNameError
-
-FloatMatrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +134,7 @@ def split(
             where=manifest.origin.name,
         )
     groups = grouping(manifest)
-    part = _share_out(groups.ids, _label_counts(manifest), shares, seed, manifest.origin.name)
+    part = share_out(groups.ids, _label_counts(manifest), shares, seed, manifest.origin.name)
     names = list(fractions)
     made = manifest.with_column("split", [names[p] for p in part])
     _say_absent(made, part, names)
@@ -169,7 +168,7 @@ def folds(
     groups_of = _groups_of_each(part_of, groups)
     if manifest.multi_label or min(groups_of.values()) < k:
         # with a class in fewer groups than folds scikit-learn may leave a fold empty
-        part = _share_out(groups.ids, _label_counts(part_of), np.full(k, 1 / k), seed, manifest.origin.name)
+        part = share_out(groups.ids, _label_counts(part_of), np.full(k, 1 / k), seed, manifest.origin.name)
     else:
         from sklearn.model_selection import StratifiedGroupKFold
 
@@ -184,59 +183,6 @@ def folds(
         raise SplitError(f"{len(empty)} of {k} folds would be empty.", "ask for fewer folds")
     _say_scarce(part_of, groups_of, k)
     return [(chosen[part != number], chosen[part == number]) for number in range(k)]
-
-
-def _share_out(ids: Index, counts: FloatMatrix, shares: FloatMatrix, seed: int, where: str) -> Index:
-    """The part of every sample. Groups are dealt largest first, each to the part where it lowers the squared
-    relative deviation from the wanted numbers most; then single groups are moved while that still helps.
-
-    Args:
-        ids: `(N,)` groups.
-        counts: `(N, K)` what is to be balanced.
-        shares: `(S,)`, sum 1.
-    """
-    size = int(ids.max()) + 1
-    if size < len(shares):
-        raise SplitError(
-            f"{_count(size, 'group')} cannot make {len(shares)} parts.",
-            "a group is never divided",
-            where=where,
-        )
-    held = np.zeros((size, counts.shape[1] + 1))  # the last column counts samples
-    np.add.at(held, ids, np.hstack([counts, np.ones((len(ids), 1))]))
-    total = held.sum(axis=0)
-    held /= np.maximum(total, 1)  # every class has an equal say, however rare
-    order = np.random.default_rng(seed).permutation(size)
-    order = order[np.argsort(-held[order].max(axis=1), kind="stable")]
-    lack = np.repeat(shares[:, None], held.shape[1], axis=1)  # wanted minus had
-    part = np.full(size, -1, dtype=np.int64)
-    members = np.zeros(len(shares), dtype=np.int64)
-    for left, group in zip(range(size, 0, -1), order, strict=True):
-        # what the sum of lack²/share would change by; the last groups go where there is none yet
-        change = ((held[group] ** 2 - 2 * lack * held[group]).sum(axis=1)) / shares
-        if left == int((members == 0).sum()):
-            change[members > 0] = np.inf
-        best = int(np.argmin(change))
-        part[group], members[best] = best, members[best] + 1
-        lack[best] -= held[group]
-    for _ in range(20 if size <= 5000 else 0):
-        moved = False
-        for group in order:
-            old = part[group]
-            if members[old] == 1:
-                continue
-            lack[old] += held[group]
-            change = ((held[group] ** 2 - 2 * lack * held[group]).sum(axis=1)) / shares
-            best = int(np.argmin(change))
-            best = best if change[best] < change[old] - 1e-12 else int(old)
-            lack[best] -= held[group]
-            members[old] -= 1
-            members[best] += 1
-            moved |= best != old
-            part[group] = best
-        if not moved:
-            break
-    return part[ids]
 
 
 def _label_counts(manifest: Manifest) -> FloatMatrix:
