@@ -88,11 +88,9 @@ def comparison_table(models: Mapping[str, Mapping[str, Any]]) -> Group:
         models: name to what its metrics.json holds.
     """
     lines = {name: words.protocol_line(metrics) for name, metrics in models.items()}
-    distinct = list(dict.fromkeys(line for line in lines.values() if line))
-    if len(distinct) == 1:
-        caption = distinct[0]
-    else:
-        caption = "\n".join(f"{name}: {line or words.NO_PROTOCOL}" for name, line in lines.items())
+    caption = "\n".join(f"{name}: {line or words.NO_PROTOCOL}" for name, line in lines.items())
+    if len(set(lines.values())) == 1 and all(lines.values()):
+        caption = next(iter(lines.values()))  # one protocol for all is said once
     table = _table()
     table.add_column("")
     for name in models:
