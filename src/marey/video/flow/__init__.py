@@ -4,6 +4,7 @@ from marey.video.flow.extract import FlowReport, extract_flow
 from marey.video.flow.index import read_index
 from marey.video.flow.methods import BOUND, METHODS, Flow, FlowMethod, compute_flow, flow_method
 from marey.video.flow.picture import draw_arrows, flow_to_color, write_flow_picture
+from marey.video.flow.show import show_flow
 from marey.video.flow.store import FlowWriter, StoredFlow, dequantise, error_bound, quantise
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "flow_to_color",
     "quantise",
     "read_index",
+    "show_flow",
     "write_flow_picture",
 ]

@@ -100,14 +100,15 @@ def write_flow_picture(
 
     Args:
         path: where to; written beside and moved into place when whole.
-        frames: uint8 `(T, H, W, C)`, the frames that `flow` was computed from.
-        flow: its `T−1` fields; at most `columns` of them, evenly spread, are shown, on one scale.
+        frames: uint8 `(T, H, W, C)`; frame i is the one that field i sets out from.
+        flow: T or T−1 fields; at most `columns` of them, evenly spread, are shown, on one scale.
         titles: a line for each field, over its column; by default the interval.
     """
     import cv2
 
     if not len(flow):
         raise ConfigError("there is no flow to show: it takes two frames at least.")
+    assert len(frames) >= len(flow)
     chosen = np.unique(np.linspace(0, len(flow) - 1, min(columns, len(flow))).round().astype(int))
     # one scale for all, and not the single longest vector, which is often a stray
     length = np.hypot(flow.fields[chosen, 0], flow.fields[chosen, 1])

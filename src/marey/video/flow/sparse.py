@@ -2,9 +2,11 @@
 
 In every cell of a grid the best corner (Shi, Tomasi 1994: the smaller eigenvalue of the gradient's structure
 tensor) is tracked into the next frame by pyramidal Lucas-Kanade (Bouguet 2000), and from there back again.
-A track that does not come home is dropped (Kalal et al. 2010, "Forward-backward error"). Cells without a track
-take what the coarser levels of a pyramid of the grid hold (pull-push, Gortler et al. 1996); a 3×3 median drops
-strays, and bilinear interpolation makes the field dense. Motion smaller than a cell is lost: that is the price.
+A track that does not come home is dropped (Kalal et al. 2010, "Forward-backward error"). A cell of plain surface
+that did not change did not move: it is not tracked, and keeps the motion of an object from running into the
+wall behind it. Other cells without a track take what the coarser levels of a pyramid of the grid hold (pull-push,
+Gortler et al. 1996); a 3×3 median drops strays, and bilinear interpolation makes the field dense. Motion smaller
+than a cell is lost: that is the price.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ WINDOW = 9  # pixels: what Lucas-Kanade compares
 LEVELS = 3  # of the image pyramid, above the full size: displacements up to about 4·2³ pixels
 HOME = 1.0  # pixels: a track must come back to within this distance of where it started
 _SURE = 1e-4  # a corner at least this strong outweighs what its surroundings say
+PLAIN = 3e-4  # a cell whose best corner is weaker has no texture that could tell motion from stillness
+UNCHANGED = 3  # gray levels, rounded: the mean change of a cell that sensor noise of σ = 2.7 makes by itself
 _FAINT = 1e-6  # a corner weaker than this is sensor noise on a plain surface
 
 
@@ -34,8 +38,12 @@ def sparse_flow(first: UInt8Array, second: UInt8Array) -> NDArray[np.float32]:
     height, width = first.shape
     corners, strength, cells = best_corners(first)
     rows, columns = -(-height // CELL), -(-width // CELL)
+    still = still_cells(first, second)
+    still[cells[strength > PLAIN]] = False
+    there = ~still[cells]
+    corners, strength, cells = corners[there], strength[there], cells[there]
     motion = np.zeros((rows, columns, 2), dtype=np.float32)
-    trust = np.zeros((rows, columns), dtype=np.float32)
+    trust = still.astype(np.float32).reshape(rows, columns)
     if len(corners):
         moved, home = track(first, second, corners)
         motion.reshape(-1, 2)[cells[home]] = moved[home]
@@ -74,6 +82,19 @@ def best_corners(
     y = cells // columns * CELL + place // CELL
     found = best > _FAINT
     return np.stack([x, y], axis=1)[found].astype(np.float32), best[found], cells[found]
+
+
+def still_cells(first: UInt8Array, second: UInt8Array) -> NDArray[np.bool_]:
+    """Which cells look the same in both frames, row by row: bool `(rows · columns,)`."""
+    import cv2
+
+    height, width = first.shape
+    rows, columns = -(-height // CELL), -(-width // CELL)
+    change = cv2.copyMakeBorder(
+        cv2.absdiff(first, second), 0, rows * CELL - height, 0, columns * CELL - width, cv2.BORDER_REPLICATE
+    )
+    mean = cv2.resize(change, (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.less_equal(mean, UNCHANGED).ravel()
 
 
 def track(
