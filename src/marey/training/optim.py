@@ -43,7 +43,7 @@ def schedule(step: int, steps: int, warmup: float) -> float:
         steps: of the whole training.
         warmup: share of `steps`.
     """
-    rising = round(warmup * steps)
+    rising = min(round(warmup * steps), steps - 1)
     if step < rising:
         return (step + 1) / (rising + 1)
     through = (step - rising) / max(1, steps - rising)

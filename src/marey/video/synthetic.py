@@ -40,7 +40,7 @@ _STAGES: dict[str, tuple[tuple[float, float, float, float], ...]] = {
 MOTIONS: tuple[str, ...] = tuple(_STAGES)
 
 _RATES = (12.0, 15.0, 20.0, 24.0, 30.0)
-_GROWTH = 0.9  # log-size gained by `approach` over the video: a factor of about 2.5
+_GROWTH = 1.1  # log-size gained by `approach` over the video: a factor of 3
 _SETTINGS_FILE = "motion.json"
 
 
@@ -209,7 +209,7 @@ def make_motion(
         )
     if not 0 <= val < 1:
         raise ConfigError(f"val is a share between 0 and 1; got {val}.")
-    made_by = {"clips": clips, "seed": seed, "size": size, "val": val, "classes": list(classes), "version": 1}
+    made_by = {"clips": clips, "seed": seed, "size": size, "val": val, "classes": list(classes), "version": 2}
     manifest, settings = out / "manifest.csv", out / _SETTINGS_FILE
     if out.exists() and any(out.iterdir()):
         if settings.is_file():
@@ -247,7 +247,7 @@ def _poses(label: str, count: int, rng: np.random.Generator, size: int) -> Float
     """`(T, 4)`: x, y in pixels (not wrapped), scale, angle in radians. Every marginal is the same in all classes:
     x, y, angle start uniformly on their circles, and log-size is that of a random moment of a growing object."""
     travel = rng.uniform(0.35, 0.6) * size
-    turn = rng.uniform(0.9, 1.6) * np.pi / 2
+    turn = rng.uniform(1.2, 1.8) * np.pi / 2
     total = np.array([travel, travel, _GROWTH, turn])
     stages = np.array(_STAGES[label], dtype=np.float64)
     progress = np.linspace(0.0, 1.0, count)
@@ -260,7 +260,7 @@ def _poses(label: str, count: int, rng: np.random.Generator, size: int) -> Float
     # centre the growth on the video's middle; a class without growth sits at a random moment of it
     middle = rng.uniform(-0.5, 0.5) * _GROWTH if not stages[:, 2].any() else -stages[:, 2].sum() * _GROWTH / 2
     x0, y0 = rng.uniform(0, size, 2)
-    log_size = np.log(rng.uniform(0.34, 0.52) * size) + middle + path[:, 2]
+    log_size = np.log(rng.uniform(0.40, 0.58) * size) + middle + path[:, 2]
     return np.stack(
         [x0 + path[:, 0], y0 + path[:, 1], np.exp(log_size), rng.uniform(0, 2 * np.pi) + path[:, 3]], axis=1
     )
@@ -297,7 +297,8 @@ def _sprite(rng: np.random.Generator, size: int) -> tuple[NDArray[np.float32], N
     corners = int(rng.integers(3, 8))
     angles = (np.arange(corners) + rng.uniform(-0.25, 0.25, corners)) * 2 * np.pi / corners
     reach = rng.uniform(0.75, 1.0, corners) * (side / 2 - 2)
-    points = np.stack([np.cos(angles) * reach, np.sin(angles) * reach], axis=1) + (side - 1) / 2
+    slim = rng.uniform(0.45, 0.75)  # a round object would hide its turning
+    points = np.stack([np.cos(angles) * reach, slim * np.sin(angles) * reach], axis=1) + (side - 1) / 2
     alpha = np.zeros((side, side), dtype=np.uint8)
     cv2.fillPoly(alpha, [np.round(points * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
     return texture, cv2.GaussianBlur(alpha.astype(np.float32) / 255, (3, 3), 0)

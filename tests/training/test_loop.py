@@ -1,0 +1,196 @@
+"""What a training promises besides resuming: it learns, stops on NaN, skips nothing silently, pools folds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import marey
+from marey.data.augment import AugmentConfig
+from marey.data.manifest import Manifest
+from marey.errors import ConfigError, DataError, NonFiniteLossError
+from marey.jobs.evaluate import EvalConfig, evaluate
+from marey.jobs.train import train
+from marey.training.config import OptimConfig, SystemConfig
+from tests.training.small import config
+
+
+@pytest.fixture(scope="module")
+def trained(motion, tmp_path_factory):
+    """A training long enough to learn three motions, with the audit."""
+    settings = config(
+        motion,
+        tmp_path_factory.mktemp("trained"),
+        epochs=25,
+        audit=True,
+        model_args=("widths=[8,16,24]",),
+        optim=OptimConfig(lr=1e-2),
+        augment=AugmentConfig(scale=(0.9, 1.0)),
+    )
+    return train(settings, quiet=True)
+
+
+def test_it_learns_motion_and_the_audit_says_so(trained):
+    metrics = trained.metrics
+    assert metrics["n"] == 18
+    assert metrics["top1"] >= 0.8
+    audit = metrics["audit"]
+    assert audit["reversed"]["top1"] < metrics["top1"] - 0.3
+    assert audit["frozen"]["top1"] < metrics["top1"] - 0.3
+    assert audit["verdict"] == "order"
+    assert metrics["protocol"]["weights"] == "last epoch"
+
+
+def test_the_run_folder_is_whole(trained):
+    names = {p.name for p in trained.run.iterdir()}
+    assert {
+        "config.yaml", "command.txt", "environment.json", "split.csv", "results.csv", "metrics.json",
+        "predictions.csv", "weights", "plots", "report.html", "log.txt",
+    } <= names  # fmt: skip
+    rows = list(csv.DictReader((trained.run / "predictions.csv").open()))
+    right = np.mean([row["label"] == row["predicted"] for row in rows])
+    assert right == pytest.approx(trained.metrics["top1"])
+    assert json.loads((trained.run / "metrics.json").read_text())["top1"] == trained.metrics["top1"]
+
+
+def test_eval_and_predict_take_the_same_path(trained, motion, tmp_path):
+    """The run's own rows, the same rows by manifest, and single files: the same probabilities."""
+    own = evaluate(EvalConfig(weights=str(trained.run), out=str(tmp_path), batch=3), quiet=True)
+    again = evaluate(
+        EvalConfig(weights=str(trained.weights[0]), data=str(motion), out=str(tmp_path)), quiet=True
+    )
+    tables = [
+        {row["id"]: row for row in csv.DictReader((run / "predictions.csv").open())}
+        for run in (trained.run, own.run, again.run)
+    ]
+    assert tables[0].keys() == tables[1].keys() == tables[2].keys()
+    predictor = marey.load(trained.run, device="cpu")
+    for id_, row in tables[0].items():
+        said = predictor.predict(row["path"])
+        for k, name in enumerate(predictor.class_names):
+            assert float(tables[1][id_][f"p:{name}"]) == pytest.approx(
+                float(tables[2][id_][f"p:{name}"]), abs=2e-5
+            )
+            assert float(tables[1][id_][f"p:{name}"]) == pytest.approx(said.probabilities[k], abs=2e-5)
+        assert row["predicted"] == tables[1][id_]["predicted"] == said.label
+    assert own.metrics["top1"] == again.metrics["top1"] == trained.metrics["top1"]
+
+
+def test_folds_judge_every_sample_once_by_a_model_that_has_not_seen_it(motion, tmp_path):
+    table = Manifest.read(motion)
+    grouped = table.with_column("group", [f"g{i // 3}" for i in range(len(table))])
+    data = grouped.write(motion.parent / "grouped.csv")
+    done = train(config(data, tmp_path, epochs=1, folds=3), quiet=True)
+    rows = list(csv.DictReader((done.run / "predictions.csv").open()))
+    assert sorted(int(r["id"]) for r in rows) == list(range(60))
+    fold_of = {}
+    for row in rows:
+        assert fold_of.setdefault(row["group"], row["fold"]) == row["fold"], "a group is judged in one fold"
+    assert len(done.weights) == 3
+    assert done.metrics["n"] == 60
+    assert done.metrics["protocol"]["groups"] == 20
+    first, second = (load_file(path) for path in done.weights[:2])
+    assert any(not torch.equal(first[k], second[k]) for k in first)
+    again = evaluate(EvalConfig(weights=str(done.run), out=str(tmp_path)), quiet=True)
+    assert again.metrics["top1"] == done.metrics["top1"]
+
+
+def test_a_diverging_training_stops_and_keeps_the_last_good_weights(motion, tmp_path):
+    settings = config(motion, tmp_path, epochs=4, optim=OptimConfig(lr=1e30, warmup=0, clip_grad=None))
+    with pytest.raises(NonFiniteLossError, match=r"at step \d+") as caught:
+        train(settings, quiet=True)
+    assert "samples in that batch (rows): " in str(caught.value)
+    weights = tmp_path / "train" / "small" / "weights"
+    for file in weights.glob("*.safetensors"):
+        assert all(torch.isfinite(t).all() for t in load_file(file).values() if t.is_floating_point())
+
+
+def test_a_broken_video_stops_or_is_counted_never_replaced(motion, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(motion.parent, folder, ignore=shutil.ignore_patterns("grouped.csv"))
+    manifest = Manifest.read(folder)
+    broken = manifest.sample(int(manifest.indices("train")[0]))
+    (folder / "videos" / "00000.mp4").write_bytes(b"not a video")
+    assert broken.path.endswith("00000.mp4")
+    with pytest.raises(DataError, match=r"00000\.mp4"):
+        train(config(folder, tmp_path, epochs=1), quiet=True)
+    skipping = config(folder, tmp_path, epochs=2, system=SystemConfig(device="cpu", on_error="skip"))
+    done = train(skipping, quiet=True)
+    assert [f["id"] for f in done.metrics["failures"]] == [broken.id]
+    held_out = manifest.sample(int(manifest.indices("val")[0]))
+    (folder / "videos" / held_out.path.rpartition("/")[2]).write_bytes(b"")
+    with pytest.raises(DataError):  # the policy is for training; val is judged whole or not at all
+        train(skipping, quiet=True)
+    judged = evaluate(
+        EvalConfig(weights=str(done.run), data=str(folder), on_error="skip", out=str(tmp_path)), quiet=True
+    )
+    assert judged.metrics["n"] == 17
+    assert [f["id"] for f in judged.metrics["failures"]] == [held_out.id]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optim": OptimConfig(optimizer="sgd", lr=0.01, label_smoothing=0.1, class_weights="balanced")},
+        {"augment": AugmentConfig(cutmix=1.0, flip=True, flip_map=("auto",), per_frame=True, brightness=0.2)},
+        {"optim": OptimConfig(freeze_backbone=1, freeze_bn=True), "early_stop": 1},
+        {"input": None, "system": SystemConfig(device="cpu", workers=1, channels_last=True)},
+    ],
+    ids=["sgd", "cutmix-flip", "frozen", "workers"],
+)
+def test_every_setting_runs(motion, tmp_path, changes):
+    if changes.get("input", True) is None:
+        from marey.training.config import InputConfig
+
+        changes["input"] = InputConfig(sampler="adaptive:0.3,3,8", size=24, resize=24)
+    done = train(config(motion, tmp_path, **changes), quiet=True)
+    assert math.isfinite(done.metrics["top1"])
+
+
+def test_a_frozen_backbone_does_not_move(motion, tmp_path):
+    settings = config(motion, tmp_path, epochs=1, optim=OptimConfig(freeze_backbone=1), seed=3)
+    done = train(settings, quiet=True)
+    from marey.training.build import build_model
+    from marey.training.checkpoint import seed_everything
+
+    seed_everything(3)
+    fresh = build_model(settings, 3)
+    head = {name for name, p in fresh.named_parameters() if id(p) in {id(q) for q in fresh.head_parameters()}}
+    after = load_file(done.weights[0])
+    moved = {name for name, p in fresh.state_dict().items() if not torch.equal(p, after[name])}
+    assert moved
+    assert moved <= head
+
+
+def test_several_labels_a_sample(motion, tmp_path):
+    table = Manifest.read(motion)
+    labels = ["|".join({table.sample(i).labels[0], "left" if i % 2 else "right"}) for i in range(len(table))]
+    data = motion.parent / "several.csv"
+    with data.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "split"))
+        for i, label in enumerate(labels):
+            sample = table.sample(i)
+            writer.writerow((sample.path, label, sample.split))
+    done = train(config(data, tmp_path, epochs=1, audit=True), quiet=True)
+    assert done.metrics["task"] == "multi-label"
+    assert 0 < done.metrics["map"] <= 1
+    said = marey.load(done.run).predict(table.sample(0).path)
+    assert said.multi_label
+    assert said.probabilities.sum() != pytest.approx(1, abs=1e-6)
+
+
+def test_settings_that_contradict_are_refused():
+    with pytest.raises(ConfigError, match="choose the epoch by the samples that judge it"):
+        config("x", "y", folds=3, early_stop=2)
+    with pytest.raises(ConfigError, match="workers 0"):
+        SystemConfig(workers=2, cache_mb=10)
+    with pytest.raises(ConfigError, match="2 or more"):
+        config("x", "y", folds=1)
