@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -298,3 +302,42 @@ def test_items_by_row(clips):
     assert item.inputs["rgb"].shape[0] == len(item.mask)
     moved = next(iter(loader(clips, [3]))).to("cpu")
     assert moved.ids == [3]
+
+
+HELD = """
+import sys, time
+from marey.data import Manifest, make_loader
+from marey.spec import InputSpec
+
+if __name__ == "__main__":
+    m = Manifest.read(sys.argv[1])
+    made = make_loader(m, m.indices(), InputSpec(), class_names=m.class_names, train=True, batch=2, workers=2)
+    next(iter(made))
+    print(*(worker.pid for worker in made._loader._iterator._workers), flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_workers_do_not_outlive_a_killed_training(clips, tmp_path):
+    script = tmp_path / "held.py"
+    script.write_text(HELD)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(clips.root)], stdout=subprocess.PIPE, text=True
+    ) as training:
+        workers = [int(pid) for pid in training.stdout.readline().split()]
+        assert len(workers) == 2
+        assert all(alive(pid) for pid in workers)
+        training.kill()
+    deadline = time.monotonic() + 60
+    while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(alive(pid) for pid in workers)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

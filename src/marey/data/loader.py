@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Self, TypeAlias
@@ -239,7 +241,17 @@ def _context() -> Any:
 def _start_worker(_: int, *, flow: bool) -> None:
     """One thread a worker: as many workers as cores share them out best."""
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if flow:
         import cv2
 
         cv2.setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    """Leave when the training process is gone, killed without a word or not. torch's own watch looks at the
+    process that forked the worker, and that is the server, which lives as long as its workers do."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
