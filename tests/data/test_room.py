@@ -16,7 +16,7 @@ from marey.data.randomness import epoch_order, sample_generator, seeded
 LIGHT = """
 import sys, marey.data
 assert "pyarrow" not in sys.modules and "av" not in sys.modules
-from marey.data import AugmentConfig, Manifest, folds, load_clip, split, summarize, flip_map_from_names, clip_inputs
+from marey.data import AugmentConfig, Manifest, folds, load_clip, split, summarise, flip_map_from_names, clip_inputs
 assert "torch" not in sys.modules
 """
 

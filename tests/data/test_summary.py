@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from marey.data.manifest import Manifest
-from marey.data.summary import Spread, format_summary, summarize
+from marey.data.summary import Spread, format_summary, summarise
 from tests.data.conftest import ramp
 from tests.shared import SHARED, needs_shared
 
@@ -23,7 +23,7 @@ def shown(summary):
 
 def test_numbers_of_good_clips(clips):
     calls = []
-    s = summarize(clips, progress=lambda done, total: calls.append((done, total)))
+    s = summarise(clips, progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (12, 12)
     assert (s.samples, s.videos, s.groups, s.sound) == (12, 12, 6, True)
     assert s.classes == {"left": 6, "right": 6}
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_counted_and_listed(make_video, tmp_path, clips):
         "path,label,start,end,split,group\n"
         "a.mp4,x,0,0.2,train,p\na.mp4,x,0.2,5,train,p\nb.mkv,y,,,val,p\nc.mp4,y,,,val,q\nd.mp4,x,,,train,r\n"
     )
-    s = summarize(Manifest.read(tmp_path / "m.csv"), workers=2)
+    s = summarise(Manifest.read(tmp_path / "m.csv"), workers=2)
     assert not s.sound
     assert (s.samples, s.videos) == (5, 4)
     assert [(f.where, f.kind) for f in s.unreadable] == [("m.csv line 5", "NoVideoTrackError")]
@@ -74,14 +74,14 @@ def test_what_is_wrong_is_counted_and_listed(make_video, tmp_path, clips):
 def test_nothing_can_be_read(tmp_path):
     (tmp_path / "c.mp4").write_bytes(b"nothing of a video" * 10)
     (tmp_path / "m.csv").write_text("path,label\nc.mp4,x\n")
-    s = summarize(Manifest.read(tmp_path / "m.csv"))
+    s = summarise(Manifest.read(tmp_path / "m.csv"))
     assert s.seconds is s.frames is None
     assert "1 of 1 videos" in shown(s)
 
 
 @needs_shared
 def test_real_clips():
-    s = summarize(Manifest.read(SHARED / "data" / "fight" / "fight.csv"))
+    s = summarise(Manifest.read(SHARED / "data" / "fight" / "fight.csv"))
     assert s.sound
     assert (s.samples, s.groups) == (69, 18)
     assert 1.5 < s.seconds.median < 2.5

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from marey.data.modalities import clip_inputs
     from marey.data.origin import DataWarning
     from marey.data.splits import Grouping, check_split, folds, grouping, split
-    from marey.data.summary import Summary, format_summary, summarize
+    from marey.data.summary import Summary, format_summary, summarise
     from marey.data.transforms import ClipTransform
 
 __all__ = [
@@ -46,7 +46,7 @@ __all__ = [
     "make_loader",
     "mix_batch",
     "split",
-    "summarize",
+    "summarise",
 ]
 
 _MODULES = {
@@ -60,7 +60,7 @@ _MODULES = {
     "modalities": ("clip_inputs",),
     "origin": ("DataWarning",),
     "splits": ("Grouping", "check_split", "folds", "grouping", "split"),
-    "summary": ("Summary", "format_summary", "summarize"),
+    "summary": ("Summary", "format_summary", "summarise"),
     "transforms": ("ClipTransform",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}

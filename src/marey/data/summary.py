@@ -119,7 +119,7 @@ class _Seen:
     bytes: int
 
 
-def summarize(
+def summarise(
     manifest: Manifest, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Summary:
     """Look at every video of a manifest.
