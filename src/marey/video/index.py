@@ -146,9 +146,9 @@ def read_packets(container: Any, stream: Any) -> PacketTable:
             ))  # fmt: skip
     except av.error.FFmpegError:
         damaged = True
-    pts, pos, size, duration, keyframe, shown_, clean_ = (
-        np.array([row[i] for row in rows], bool if i > 3 else np.int64) for i in range(7)
-    )
+    numbers = np.array(rows, np.int64).reshape(-1, 7)
+    pts, pos, size, duration = numbers[:, :4].T.copy()
+    keyframe, shown_, clean_ = numbers[:, 4:].T.astype(bool)
     droppable = np.full(len(rows), codec in DROPPABLE)
     if layers:
         top = max(layer for _, layer in layers)
@@ -228,7 +228,8 @@ def _reorder(pts: IntArray) -> int:
     """
     order = np.argsort(pts[pts != UNKNOWN], kind="stable")
     waiting = np.zeros(len(order), np.int64)
-    for lag in range(1, min(33, len(order))):
+    farthest = int(np.abs(order - np.arange(len(order))).max(initial=0))  # two frames can swap by twice that
+    for lag in range(1, min(33, len(order), 2 * farthest + 1)):
         waiting[:-lag] += order[lag:] < order[:-lag]
     return min(16, int(waiting.max(initial=0)))
 

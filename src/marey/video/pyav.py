@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +21,7 @@ from marey.video.index import FrameIndex, index_frames, index_packets
 from marey.video.packets import PacketSource
 from marey.video.picture import Decode, Orientation, Painter, Size, target_size
 from marey.video.reader import Truncated, VideoInfo, average_rate, frames_shown, has_variable_rate
-from marey.video.survey import checked, listed_frames, survey
+from marey.video.survey import checked, listed_frames, starts_whole, survey, without_leading
 
 log = logging.getLogger("marey")
 
@@ -48,10 +49,30 @@ class PyAVReader:
             self.index = index
             self._decoder = FrameDecoder(self._source, index)
             self._painter = Painter()
-            self.info = self._describe(track or 0)
+            picture = self._first_picture()
+            self._pix_fmt, self._orientation = picture.format.name, Orientation.of(picture)
+            self._size = self._orientation.stored(picture.height, picture.width)
+            self._track = track or 0
         except BaseException:
             self.close()
             raise
+
+    @cached_property
+    def info(self) -> VideoInfo:
+        index, source = self.index, self._source
+        aspect = source.codec.sample_aspect_ratio
+        height, width = self._size
+        return VideoInfo(
+            path=str(self.path), container=source.container.format.name,
+            codec=source.codec.codec.canonical_name, pix_fmt=self._pix_fmt, width=width, height=height,
+            frames=len(index), start=float(index.times[0]), end=index.end,
+            fps=average_rate(index.times, index.end),
+            variable_rate=has_variable_rate(index.times, float(source.stream.time_base)),
+            rotation=self._orientation.rotation, mirrored=self._orientation.mirrored,
+            pixel_aspect=float(aspect) if aspect else 1.0,
+            track=self._track, video_tracks=source.tracks[0], audio_tracks=source.tracks[1],
+            frames_listed=index.listed,
+        )  # fmt: skip
 
     @property
     def times(self) -> FloatArray:
@@ -63,7 +84,7 @@ class PyAVReader:
 
     def frames_at(self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb") -> Clip:
         asked = frames_shown(self.index.times, self.index.end, times, self.path)
-        height, width = target_size(size, self.info.height, self.info.width)
+        height, width = target_size(size, *self._size)
         channels = 1 if decode == "gray" else 3
         out = np.empty((len(asked), height, width, channels), np.uint8)
         slots: dict[int, list[int]] = {}
@@ -113,8 +134,8 @@ class PyAVReader:
             suspect = bool(found.failed or found.corrupt or not len(index))
         else:
             suspect = table.damaged or listed > len(table)
-            if not suspect and not (table.clean[0] and index.packet[0] == 0):
-                index = self._without_leading(index, table.clean)
+            if not suspect and not starts_whole(table, index, source.codec.codec.canonical_name):
+                index = without_leading(source, table, index)
         if not suspect and not keep_prefix:
             return index
         # packets that hold no frame to show are no frames missing
@@ -125,37 +146,6 @@ class PyAVReader:
                 "%s: using the first %d of %d frames; the rest is damaged", path, len(index), index.listed
             )
         return index
-
-    def _without_leading(self, index: FrameIndex, clean: Any) -> FrameIndex:
-        """Leave out what no decoder can give: pictures at the start of a recording that was cut within an open
-        group refer to what came before the cut. A trial tells which."""
-        second = np.flatnonzero(clean[1:])
-        found = survey(self._source, packets=max(64, int(second[0]) + 1 if len(second) else 0))
-        out = {pts for pts in found.pts if pts is not None}
-        if not out or found.failed:
-            return index
-        first = min(out)
-        lost = [i for i, pts in enumerate(index.pts.tolist()) if pts < first]
-        return index.without(lost) if lost else index
-
-    def _describe(self, track: int) -> VideoInfo:
-        index, source = self.index, self._source
-        stream, codec = source.stream, source.codec
-        picture = self._first_picture()
-        self._orientation = Orientation.of(picture)
-        height, width = self._orientation.stored(picture.height, picture.width)
-        aspect = codec.sample_aspect_ratio
-        return VideoInfo(
-            path=str(self.path), container=source.container.format.name,
-            codec=codec.codec.canonical_name, pix_fmt=picture.format.name, width=width, height=height,
-            frames=len(index), start=float(index.times[0]), end=index.end,
-            fps=average_rate(index.times, index.end),
-            variable_rate=has_variable_rate(index.times, float(stream.time_base)),
-            rotation=self._orientation.rotation, mirrored=self._orientation.mirrored,
-            pixel_aspect=float(aspect) if aspect else 1.0,
-            track=track, video_tracks=source.tracks[0], audio_tracks=source.tracks[1],
-            frames_listed=index.listed,
-        )  # fmt: skip
 
     def _first_picture(self) -> Any:
         with suppress(DamageError):

@@ -7,7 +7,7 @@ Costs as much as it sounds, so it happens only where it must: for files that sho
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,27 @@ def listed_frames(path: Path, source: PacketSource, table: PacketTable) -> int:
     return packets
 
 
+def starts_whole(table: PacketTable, index: FrameIndex, codec: str) -> bool:
+    """Whether the file starts with a keyframe, and nothing is shown before it."""
+    start = table.clean[0] if codec in ("h264", "hevc") else table.keyframe[0]
+    return bool(start and len(index) and table.pts[0] <= index.pts[0])
+
+
+def without_leading(source: PacketSource, table: PacketTable, index: FrameIndex) -> FrameIndex:
+    """Leave out what no decoder can give: pictures at the start of a recording that was cut within a group
+    refer to what came before the cut. Decoding a little tells which."""
+    second = np.flatnonzero(table.keyframe[1:])
+    found = survey(source, packets=max(64, int(second[0]) + 2 if len(second) else 0))
+    out = {pts for pts in found.pts if pts is not None}
+    came = [frame for frame, pts in enumerate(index.pts.tolist()) if pts in out]
+    if not came:
+        return index
+    first = came[0]
+    if any(failed >= index.packet[first] for failed in found.failed):
+        return index  # that is damage, not a beginning
+    return index.without(range(first)) if first else index
+
+
 def undamaged_prefix(index: FrameIndex, found: Survey) -> int:
     """How many frames, from the first, decode without any damage before them in the file.
 
@@ -123,8 +144,6 @@ def checked(
         TruncatedVideoError: fewer came out than are listed, and `keep_prefix` is False, or nothing precedes
             the damage.
     """
-    from dataclasses import replace
-
     found = survey(source)
     if not found.pts:
         raise UndecodableVideoError(
