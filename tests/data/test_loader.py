@@ -291,6 +291,8 @@ def test_numbers_that_cannot_be(clips):
     for bad in ({"batch": 0}, {"workers": -1}, {"seed": -1}, {"start_batch": -1}, {"policy": "ignore"}):
         with pytest.raises(ConfigError):
             loader(clips, **bad)
+    with pytest.raises(ConfigError, match="gives 16 frames, but this model takes exactly 8"):
+        loader(clips, spec=dataclasses.replace(SPEC, frames=8, fixed_frames=True), workers=2)
     with pytest.raises(ConfigError, match="no samples"):
         loader(clips, [])
 

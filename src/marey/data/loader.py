@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from marey.data.augment import AugmentConfig
+from marey.data.clips import padded_length
 from marey.data.dataset import Batch, ClipDataset, Failure, Key, collate
 from marey.data.manifest import Manifest
 from marey.data.memory import FrameMemory
@@ -25,6 +26,7 @@ from marey.data.randomness import epoch_order
 from marey.errors import ConfigError
 from marey.spec import InputSpec
 from marey.video.reader import Truncated
+from marey.video.sampling import sampler_from_dict
 
 Policy: TypeAlias = Literal["error", "skip"]
 
@@ -163,7 +165,7 @@ def make_loader(
         truncated: what a file that ends early does: error, or give what it has.
 
     Raises:
-        ConfigError: numbers that cannot be.
+        ConfigError: numbers that cannot be, or a sampler that gives more frames than the model takes.
         ManifestError: a label that `class_names` does not have.
     """
     if batch < 1 or workers < 0 or seed < 0 or epoch < 0 or start_batch < 0:
@@ -176,6 +178,9 @@ def make_loader(
     rows = np.asarray(indices, dtype=np.int64)
     if len(rows) == 0:
         raise ConfigError("there are no samples to load.", "is the split empty?")
+    longest = sampler_from_dict(spec.sampler).length
+    if longest is not None:
+        padded_length(spec, longest)  # said here, where it still is the caller's own error, not in a worker
     opener: dict[str, Any] = {}
     if cache_bytes and workers:
         warnings.warn(
