@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from marey.models import VideoModel, create_model, list_models
+from marey.models.base import example_inputs
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -35,7 +36,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "video_swin_t": {"size": 32, "width": 24, "depths": (2, 2), "heads": (2, 4), "window": (4, 7, 7)},
     "video_swin_s": {"size": 56, "width": 16, "depths": (2, 2), "heads": (2, 4), "window": (2, 7, 7)},
     "video_swin_b": {"size": 36, "width": 16, "depths": (2, 2), "heads": (2, 4), "window": (4, 4, 4)},
-    "video_swin_tiny": {"size": 28},
+    "video_swin_tiny": {"size": 32},
+    "two_stream": {"size": 32, "stack": 4, "stack_stride": 3},
+    "two_stream_i3d": {"size": 32, "width": 0.125, "fusion": "weighted"},
+    "two_stream_tiny": {"size": 32, "fusion": "concat"},
+    "videomae_b": {"size": 32, "depth": 2, "width": 96},
+    "videomae_s": {"size": 32, "depth": 2, "width": 48, "heads": 4},
 }
 
 
@@ -70,11 +76,15 @@ def assert_parity(ours: torch.Tensor, reference: torch.Tensor, tolerance: float 
 
 
 def random_inputs(model: VideoModel, batch: int, frames: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """uint8 clips; beside RGB, flow has one field fewer than there are frames."""
     generator = torch.Generator().manual_seed(seed)
-    channels = {"rgb": 3, "flow": 2, "diff": 3}
     return {
-        m: torch.randint(
-            0, 256, (batch, frames, channels[m], *model.spec.size), generator=generator, dtype=torch.uint8
-        )
-        for m in model.spec.modalities
+        m: torch.randint(0, 256, zeros.shape, generator=generator, dtype=torch.uint8)
+        for m, zeros in example_inputs(model.spec, batch=batch, frames=frames).items()
     }
+
+
+def first_frames(inputs: dict[str, torch.Tensor], frames: int) -> dict[str, torch.Tensor]:
+    """The clip cut to its first frames, and the flow between these."""
+    fields = frames - 1 if "rgb" in inputs else frames
+    return {m: x[:, : frames if m == "rgb" else fields] for m, x in inputs.items()}

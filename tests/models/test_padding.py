@@ -7,7 +7,7 @@ import torch
 
 from marey.errors import UsageError
 from marey.models import create_model
-from tests.models.small import NAMES, random_inputs, small_model
+from tests.models.small import NAMES, first_frames, random_inputs, small_model
 
 
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-4) -> bool:
@@ -26,7 +26,7 @@ def test_padding_changes_no_logit(name: str) -> None:
         total = longest if seed % 2 else min(longest, real + seed + 1)
         padded = random_inputs(model, 1, total, seed=seed)  # garbage stays in the padding
         mask = (torch.arange(total) < real)[None]
-        alone = {m: x[:, :real] for m, x in padded.items()}
+        alone = first_frames(padded, real)
         expected = model(**alone)
         assert torch.isfinite(expected).all()
         assert close(model(**padded, mask=mask), expected), (real, total)
@@ -46,7 +46,7 @@ def test_clips_of_different_lengths_in_one_batch(name: str) -> None:
     assert features.shape[:2] == kept.shape
     assert not features[~kept].any()
     for i, length in enumerate(lengths):
-        alone = {m: x[i : i + 1, :length] for m, x in batch.items()}
+        alone = first_frames({m: x[i : i + 1] for m, x in batch.items()}, length)
         assert close(together[i : i + 1], model(**alone)), length
         own, own_kept = model.features_and_mask(**alone)
         assert int(own_kept.sum()) == int(kept[i].sum())
@@ -77,10 +77,11 @@ def test_gradients_reach_every_parameter_and_none_comes_from_padding(name: str) 
     torch.nn.functional.cross_entropy(model(**inputs, mask=mask), torch.tensor([0, 1])).backward()
     without = [n for n, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
     assert not without
-    for x in inputs.values():
+    for m, x in inputs.items():
         assert x.grad is not None
-        assert x.grad[1, :4].any()
-        assert not x.grad[1, 4:].any()
+        real = 4 if m == "rgb" or "rgb" not in inputs else 3
+        assert x.grad[1, :real].any()
+        assert not x.grad[1, real:].any()
 
 
 def test_masks_that_are_none() -> None:

@@ -241,3 +241,24 @@ def input_spec(
         resize=round(min(height, width) * 8 / 7),
         **rest,
     )
+
+
+def example_inputs(
+    spec: InputSpec,
+    *,
+    batch: int = 1,
+    frames: int | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Tensor]:
+    """Zeros of the shapes that a model with this spec takes: for counting, warming up and exporting.
+
+    `frames` frames (the spec's by default); beside RGB, flow has one field fewer, else as many.
+    """
+    frames = frames or spec.frames
+    fields = frames - 1 if "rgb" in spec.modalities else frames
+    times = {"rgb": frames, "flow": fields, "diff": fields}
+    return {
+        m: torch.zeros(batch, times[m], CHANNELS[m], *spec.size, device=device, dtype=dtype)
+        for m in spec.modalities
+    }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from marey.models.base import CHANNELS, VideoModel
+from marey.models.base import VideoModel, example_inputs
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def profile(model: VideoModel, *, frames: int | None = None) -> Profile:
     frames = frames or spec.frames
     shadow = copy.deepcopy(model).to("meta").eval()
     height, width = spec.size
-    inputs = {m: torch.zeros(1, frames, CHANNELS[m], height, width, device="meta") for m in spec.modalities}
+    inputs = example_inputs(spec, frames=frames, device="meta")
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         shadow(**inputs)

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
+from marey.errors import ConfigError
 from marey.models.base import CHANNELS, VideoModel, input_spec
 from marey.models.masked import (
     Mask,
@@ -135,6 +136,7 @@ class I3D(VideoModel):
         num_classes: K.
         modality: "rgb", "flow" or "diff".
         width: all channels times this (1 is the paper's).
+        blocks: the inception blocks that are kept (all of them in the paper).
         time_strides: strides over time of the stem, the pool before the 4th and that before the 5th stage.
         frames, size: of the default input.
         dropout: share of features dropped before the logits, in training.
@@ -148,6 +150,7 @@ class I3D(VideoModel):
         num_classes: int,
         modality: str = "rgb",
         width: float = 1.0,
+        blocks: tuple[str, ...] | list[str] = tuple(MIXED),
         time_strides: tuple[int, ...] | list[int] = (2, 2, 2),
         frames: int = 64,
         size: int | tuple[int, int] | list[int] = 224,
@@ -155,10 +158,14 @@ class I3D(VideoModel):
     ) -> None:
         spec = input_spec(frames=frames, size=size, modalities=(modality,), mean=(0.5,) * 3, std=(0.5,) * 3)
         super().__init__(num_classes=num_classes, spec=spec)
+        if unknown := [name for name in blocks if name not in MIXED]:
+            raise ConfigError(f"{unknown[0]!r} is no inception block; there are {', '.join(MIXED)}.")
         self.modality = modality
+        self.stages = [n for n in STAGES if not n.startswith("Mixed") or n.removeprefix("Mixed_") in blocks]
 
         def wide(channels: int) -> int:
-            return max(round(channels * width), 4)
+            # Multiples of 8 keep narrow versions quick on a CPU.
+            return channels if width == 1 else max(8 * round(channels * width / 8), 8)
 
         s1, s4, s5 = time_strides
         self.Conv3d_1a_7x7 = Unit(CHANNELS[modality], wide(64), 7, (s1, 2, 2))
@@ -169,7 +176,8 @@ class I3D(VideoModel):
         self.MaxPool3d_4a_3x3 = MaxPool((3, 3, 3), (s4, 2, 2))
         self.MaxPool3d_5a_2x2 = MaxPool((2, 2, 2), (s5, 2, 2))
         channels = wide(192)
-        for name, branches in MIXED.items():
+        for name in blocks:
+            branches = MIXED[name]
             block = Inception(channels, *(wide(c) for c in branches))
             setattr(self, f"Mixed_{name}", block)
             channels = block.outputs
@@ -183,7 +191,7 @@ class I3D(VideoModel):
 
     def _features(self, inputs: dict[str, Tensor], mask_BT: Mask) -> tuple[Tensor, Mask]:
         x, mask = rearrange(inputs[self.modality], "b t c h w -> b c t h w"), mask_BT
-        for name in STAGES:
+        for name in self.stages:
             x, mask = apply_masked(getattr(self, name), x, mask)
         return mean_of_two(reduce(x, "b c t h w -> b t c", "mean"), mask)
 
@@ -261,11 +269,16 @@ def i3d_flow(**keywords: Any) -> I3D:
     return I3D(**{"modality": "flow", **keywords})
 
 
+TINY = {
+    "width": 0.25, "blocks": ("3b", "3c", "4b", "4f", "5c"), "time_strides": (1, 1, 2), "frames": 8, "size": 56,
+    "dropout": 0.0,
+}  # fmt: skip
+
+
 @register_model(
-    about="I3D at a quarter of the width, time strided once: from scratch on a laptop",
+    about="I3D at a quarter of the width and half the blocks: from scratch on a laptop",
     paper=PAPER,
     input="rgb 8 × 56²",
 )
 def i3d_tiny(**keywords: Any) -> I3D:
-    small = {"width": 0.25, "time_strides": (1, 1, 2), "frames": 8, "size": 56, "dropout": 0.0}
-    return I3D(**{**small, **keywords})
+    return I3D(**{**TINY, **keywords})

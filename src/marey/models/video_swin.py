@@ -423,13 +423,13 @@ def video_swin_b(**keywords: Any) -> VideoSwin:
 
 
 @register_model(
-    about="three narrow stages on a convolutional stem: from scratch on a laptop",
+    about="two narrow stages on a convolutional stem: from scratch on a laptop",
     paper=PAPER,
     input="rgb 8 × 56²",
 )
 def video_swin_tiny(**keywords: Any) -> VideoSwin:
     small = {
-        "width": 48, "depths": (2, 2, 2), "heads": (2, 4, 8), "window": (8, 7, 7), "stem": "conv",
+        "width": 64, "depths": (2, 2), "heads": (2, 4), "window": (4, 7, 7), "patch": (1, 8, 8), "stem": "conv",
         "frames": 8, "size": 56, "drop_path": 0.0,
     }  # fmt: skip
     return VideoSwin(**{**small, **keywords})
