@@ -40,6 +40,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "two_stream": {"size": 32, "stack": 4, "stack_stride": 3},
     "two_stream_i3d": {"size": 32, "width": 0.125, "fusion": "weighted"},
     "two_stream_tiny": {"size": 32, "fusion": "concat"},
+    "tsm": {"size": 32, "backbone": "resnet18"},
+    "tsm_mobilenet": {"size": 32},
+    "slowfast_r50": {"size": 32, "layers": (1, 1, 1)},
+    "x3d_xs": {"size": 32, "layers": (1, 2, 1, 1)},
+    "x3d_s": {"size": 32, "layers": (1, 1, 1, 1)},
+    "x3d_m": {"size": 32, "layers": (1, 2, 1, 1)},
     "videomae_b": {"size": 32, "depth": 2, "width": 96},
     "videomae_s": {"size": 32, "depth": 2, "width": 48, "heads": 4},
 }

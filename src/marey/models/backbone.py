@@ -71,13 +71,18 @@ def each_frame(network: nn.Module, x_BTCHW: Tensor, mask_BT: Mask) -> Tensor:
     return y_BTD.index_put((mask_BT,), y_ND)
 
 
-def rename_classifier(state: dict[str, Tensor], backbone: nn.Module, to: str) -> dict[str, Tensor]:
-    """A timm state dict of a whole classifier as this model's: `backbone.…` and the head `to`."""
+def rename_classifier(
+    state: dict[str, Tensor], backbone: nn.Module, to: str, own: set[str] | None = None
+) -> dict[str, Tensor]:
+    """A timm state dict of a whole classifier as this model's: `backbone.…` and the head `to`.
+
+    `own` are the names that it should have, where the backbone's have changed since timm made it.
+    """
     config: Any = getattr(backbone, "pretrained_cfg", None) or {}
     classifier = config.get("classifier") or "classifier"
-    if not isinstance(classifier, str):  # distilled networks have two; neither is ours
+    if not isinstance(classifier, str):  # distilled networks have two; the first is the ordinary one
         classifier = classifier[0]
-    own = set(backbone.state_dict())
+    own = own or set(backbone.state_dict())
     if len(own & set(state)) < len(own) // 2:
         return state
     renamed = {}

@@ -6,7 +6,7 @@ Shape suffixes: B clips, T frames, T' positions in time that the network keeps, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,8 +35,8 @@ class VideoModel(nn.Module):
         backbone_prefixes: names of sub-modules that are image backbones with a state dict of their own.
     """
 
-    head_prefixes: ClassVar[tuple[str, ...]] = ("head",)
-    backbone_prefixes: ClassVar[tuple[str, ...]] = ()
+    head_prefixes: tuple[str, ...] = ("head",)
+    backbone_prefixes: tuple[str, ...] = ()
     mean: Tensor
     std: Tensor
 

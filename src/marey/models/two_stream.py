@@ -214,7 +214,7 @@ class TwoStream(VideoModel):
         self, *, rgb: Tensor | None = None, flow: Tensor | None = None, mask: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Each branch's own logits `(B, K)`, by its modality, whose mean is the "average" and the "concat"
-        fusion. Arguments as in `forward`."""
+        fusion (the one bias of "concat" stands in both). Arguments as in `forward`."""
         branches = self._branch_features(*self._prepare({"rgb": rgb, "flow": flow}, mask))
         if self.fusion_kind != "concat":
             return {m: b.classify(x, k) for m, (b, x, k) in branches.items()}
@@ -331,7 +331,7 @@ def fuse(rgb: VideoModel, flow: VideoModel, *, fusion: str = "average") -> Video
         branches = [b for b in (rgb.spatial, flow.temporal) if isinstance(b, VideoModel)]
         with torch.no_grad():
             fused.fusion.weight.copy_(torch.cat([_head(b) for b in branches], dim=1) / 2)
-            fused.fusion.bias.copy_(sum(_bias(b) for b in branches) / 2)
+            fused.fusion.bias.copy_(torch.stack([_bias(b) for b in branches]).mean(dim=0))
     fused.spec = input_spec(
         frames=rgb.spec.frames, size=rgb.spec.size, modalities=("rgb", "flow"), sampler=rgb.spec.sampler,
         mean=rgb.spec.mean, std=rgb.spec.std,
