@@ -20,7 +20,6 @@ from typing import Any
 
 from marey.errors import (
     EmptyVideoError,
-    EncryptedVideoError,
     ForbiddenFormatError,
     NotAVideoFileError,
     NoVideoTrackError,
@@ -106,16 +105,10 @@ def video_tracks(container: Any) -> list[Any]:
     return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
-def refuse_encrypted(path: Path, packets: list[Any]) -> None:
-    """Raise where the packets carry common encryption, or where there is none and the header announces it."""
-    encrypted = any(packet.has_sidedata("encryption_info") for packet in packets)
-    if not packets:
-        with path.open("rb") as file:
-            encrypted = b"encv" in file.read(_HEAD)
-    if encrypted:
-        raise EncryptedVideoError(
-            path, "the video track is encrypted (common encryption, DRM).", "decrypt it first."
-        )
+def announces_encryption(path: Path) -> bool:
+    """Whether the header of an MP4 without any packets says that they will be encrypted."""
+    with path.open("rb") as file:
+        return b"encv" in file.read(_HEAD)
 
 
 def missing_bytes(path: Path) -> int:

@@ -34,14 +34,20 @@ class FrameDecoder:
         self._source, self._codec, self.index = source, source.codec, index
         self.early: dict[int, Any] = {}
         self._frame_of = {pts: frame for frame, pts in enumerate(index.pts.tolist())}
+        self._held_by = np.full(len(index.packet_pts), -1)  # the frame that a packet holds
+        self._held_by[index.packet] = np.arange(len(index))
         self._first = int(index.packet.min())  # what comes before it holds no frame of the table
         self._last = len(index.packet_pts) if index.counted else int(index.packet.max()) + 1
         self._h264 = self._codec.codec.canonical_name == "h264"
         self._packets: Iterator[Any] = iter(())
+        self._skip = "DEFAULT"
         self._next: int | None = None  # the packet that comes next; None: the decoder must start anew
         self._from = 0  # the packet from which it started
         self._count = 0  # frames that came out since
+        self._left_out: set[int] = set()  # packets since, of which the decoder gives no picture
+        self._shown = -1  # the last frame that came out since
         self._emptied = 0  # where it stood when it was emptied
+        self._asked = len(index)  # the last frame of the request before
         self._go_on = False  # the caller reads forward, so emptying the decoder would cost more than it saves
 
     def first(self) -> Any:
@@ -75,13 +81,14 @@ class FrameDecoder:
         common = np.minimum.accumulate(own[::-1])[::-1]  # a start that serves this frame and all later ones
         wanted = set(index.packet[order].tolist())
         far = 0 if self._source.held else NEAR
-        if self._next is None and own[0] <= self._emptied <= index.packet[order[0]] and self._from <= own[0]:
+        if self._next is None and min(missing) > self._asked and own[0] <= self._emptied:
             self._go_on = True  # had it not been emptied, it could have gone on
+        self._asked = max(missing)
         for frame, entry, start in zip(order, own.tolist(), common.tolist(), strict=True):
             if frame not in missing:
                 continue
             packet = int(index.packet[frame])
-            if self._next is None or self._next > packet or self._from > entry or start > self._next + far:
+            if self._next is None or start > self._next + far or not self._in_reach(frame, packet, entry):
                 if self._next is not None:
                     self._emit(self._drain(), missing, keep)
                     if frame not in missing:
@@ -89,7 +96,7 @@ class FrameDecoder:
                 self._start(start)
             self._feed_until(packet, wanted, missing, keep)
         while missing and self._go_on and self._next is not None and self._next < self._last:
-            self._emit(self._feed(leave_out=self._next not in wanted), missing, keep)
+            self._emit(self._feed(leave_out=False), missing, keep)
         if missing and self._next is not None:
             self._emit(self._drain(), missing, keep)
 
@@ -117,11 +124,20 @@ class FrameDecoder:
             self._codec.reorder_depth = max(self._codec.reorder_depth, self.index.reorder)
         self._packets = self._source.packets(self.index, packet)
         self._next = self._from = packet
-        self._count = 0
+        self._count, self._shown = 0, -1
+        self._left_out.clear()
+
+    def _in_reach(self, frame: int, packet: int, entry: int) -> bool:
+        """Whether going on gives the frame: its packet is still to come, or waits in the decoder."""
+        if self._next is None or self._from > entry:
+            return False
+        return self._next <= packet or (frame > self._shown and packet not in self._left_out)
 
     def _feed_until(self, packet: int, wanted: set[int], missing: set[int], keep: Keep) -> None:
         while self._next is not None and self._next <= packet:
-            self._emit(self._feed(leave_out=self._next not in wanted), missing, keep)
+            # what comes after this request may be the next one's, where the caller reads forward
+            spared = self._next in wanted or (self._go_on and self._held_by[self._next] > self._asked)
+            self._emit(self._feed(leave_out=not spared), missing, keep)
 
     def _feed(self, *, leave_out: bool) -> list[Any]:
         import av
@@ -130,9 +146,12 @@ class FrameDecoder:
         position, packet = self._next, next(self._packets, None)
         if packet is None:
             raise DamageError(f"the file ends before packet {position}")
-        skip = "NONREF" if leave_out and self.index.droppable[position] else "DEFAULT"
-        if self._codec.skip_frame != skip:
-            self._codec.skip_frame = skip
+        leave_out = leave_out and bool(self.index.droppable[position])
+        if leave_out:
+            self._left_out.add(position)
+        skip = "NONREF" if leave_out else "DEFAULT"
+        if skip != self._skip:
+            self._codec.skip_frame = self._skip = skip
         self._next = position + 1
         try:
             return self._codec.decode(packet)
@@ -160,6 +179,7 @@ class FrameDecoder:
                 frame, self._count = self._count, self._count + 1
             else:
                 frame = self._frame_of.get(picture.pts, -1)
+                self._shown = max(self._shown, frame)
                 if frame < 0 or self.index.entry[frame] < self._from:
                     continue  # not to be shown, or its references lie before the start
             if picture.is_corrupt and not self.index.verified:

@@ -108,6 +108,7 @@ class PacketTable:
     droppable: BoolArray
     clean: BoolArray
     damaged: bool  # demuxing ended in an error, or a packet is marked as cut short
+    encrypted: bool  # a keyframe carries what is needed to decrypt it
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -122,7 +123,7 @@ def read_packets(container: Any, stream: Any) -> PacketTable:
     held: list[Any] | None = []
     rows: list[tuple[int, int, int, int, bool, bool, bool]] = []
     layers: list[tuple[bool, int]] = []
-    total, damaged = 0, False
+    total, damaged, encrypted = 0, False, False
     try:
         for packet in container.demux(stream):
             if not packet.size:
@@ -133,6 +134,7 @@ def read_packets(container: Any, stream: Any) -> PacketTable:
                 held = held if total <= HELD_BYTES else None
             damaged |= packet.is_corrupt
             key = packet.is_keyframe
+            encrypted |= (key or not rows) and packet.has_sidedata("encryption_info")
             clean = key and starts_clean(codec, bytes(packet), length_size)
             shown = not packet.is_discard
             if codec in ("vp8", "vp9"):
@@ -155,15 +157,24 @@ def read_packets(container: Any, stream: Any) -> PacketTable:
         droppable = np.array([free and layer == top for free, layer in layers], bool)
     if codec not in CLEAN_KEYFRAMES:
         clean_[:] = False
-    return PacketTable(held, pts, pos, size, duration, keyframe, shown_, droppable, clean_, damaged)
+    return PacketTable(
+        held, pts, pos, size, duration, keyframe, shown_, droppable, clean_, damaged, encrypted
+    )
 
 
 def index_packets(table: PacketTable, stream: Any) -> FrameIndex | None:
-    """The frame table from the packets; None where they do not tell (no PTS, or one twice)."""
+    """The frame table from the packets; None where they do not tell (no PTS, one twice, or made up)."""
     packet = np.flatnonzero(table.shown)
     pts = table.pts[packet]
     if (pts == UNKNOWN).any() or len(np.unique(pts)) < len(pts):
         return None
+    codec, reorder = stream.codec_context, _reorder(table.pts)
+    if (
+        "avi" in stream.container.format.name
+        and codec.name in ("h264", "hevc")
+        and codec.reorder_depth > reorder
+    ):
+        return None  # AVI knows the order of decoding alone; the PTS were made up from it
     order = np.argsort(pts, kind="stable")
     packet, pts = packet[order], pts[order]
     times = seconds(pts, stream.time_base)
@@ -171,7 +182,7 @@ def index_packets(table: PacketTable, stream: Any) -> FrameIndex | None:
         times=times, pts=pts, keyframe=table.keyframe[packet], packet=packet,
         entry=_entries(table, pts, packet), end=_end(times, pts, table.duration[packet], stream),
         packet_pts=table.pts, packet_pos=table.pos, packet_size=table.size, droppable=table.droppable,
-        reorder=_reorder(table.pts), listed=len(pts),
+        reorder=reorder, listed=len(pts),
     )  # fmt: skip
 
 

@@ -99,7 +99,7 @@ class Painter:
         from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
         self._scaler = VideoReformatter()
-        self._full, self._area, self._bilinear = ColorRange.JPEG, Interpolation.AREA, Interpolation.BILINEAR
+        self._full, self._area, self._bicubic = ColorRange.JPEG, Interpolation.AREA, Interpolation.BICUBIC
 
     def paint(self, frame: Any, out: UInt8Array, decode: Decode, orientation: Orientation) -> None:
         """Fill `out` (H, W, C) with the upright picture, scaled to it."""
@@ -110,7 +110,7 @@ class Painter:
         layout = "gray" if decode == "gray" else "bgr24" if scaled else "rgb24"
         pixels: UInt8Array = self._scaler.reformat(
             frame, width=width, height=height, format=layout, dst_color_range=self._full, threads=1,
-            interpolation=self._area if scaled else self._bilinear,
+            interpolation=self._area if scaled else self._bicubic,
         ).to_ndarray()  # type: ignore[assignment]  # fmt: skip
         if layout == "gray":
             out[..., 0] = orientation.upright(pixels[..., None])[..., 0]

@@ -13,9 +13,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from marey.errors import EmptyVideoError, TruncatedVideoError, UndecodableVideoError
+from marey.errors import EmptyVideoError, EncryptedVideoError, TruncatedVideoError, UndecodableVideoError
 from marey.types import Clip, FloatArray
-from marey.video.container import refuse_encrypted
+from marey.video.container import announces_encryption
 from marey.video.decoding import DamageError, FrameDecoder
 from marey.video.index import FrameIndex, index_frames, index_packets
 from marey.video.packets import PacketSource
@@ -117,9 +117,10 @@ class PyAVReader:
     def _read_index(self, *, keep_prefix: bool) -> FrameIndex:
         source, path = self._source, self.path
         table = source.read()
-        keyframes = [p for p in table.packets or () if p.is_keyframe] or (table.packets or [])[:1]
-        if table.packets is not None:
-            refuse_encrypted(path, keyframes)
+        if table.encrypted or (not len(table) and announces_encryption(path)):
+            raise EncryptedVideoError(
+                path, "the video track is encrypted (common encryption, DRM).", "decrypt it first."
+            )
         listed = listed_frames(path, source, table)
         if not len(table):
             if listed:
