@@ -91,20 +91,21 @@ def encode(
 
 
 def decode_all(
-    path: Path, size: int | tuple[int, int] | None = None, *, track: int = 0
-) -> tuple[list[int | None], UInt8Array]:
-    """PTS and upright pixels of every frame, by nothing but decoding the file in order."""
+    path: Path, size: int | tuple[int, int] | None = None, *, track: int = 0, keep: set[int] | None = None
+) -> tuple[list[int | None], UInt8Array | dict[int, UInt8Array]]:
+    """PTS and upright pixels of every frame (of those in `keep`, by number), by nothing but decoding in order."""
     stamps: list[int | None] = []
-    rows: list[UInt8Array] = []
+    rows: dict[int, UInt8Array] = {}
     painter = Painter()
     with av.open(str(path)) as container:
         stream = container.streams.video[track]
         stream.codec_context.thread_count = 1
-        for frame in container.decode(stream):
+        for number, frame in enumerate(container.decode(stream)):
+            stamps.append(frame.pts)
+            if keep is not None and number not in keep:
+                continue
             orientation = Orientation.of(frame)
             height, width = target_size(size, *orientation.stored(frame.height, frame.width))
-            row = np.empty((height, width, 3), np.uint8)
-            painter.paint(frame, row, "rgb", orientation)
-            stamps.append(frame.pts)
-            rows.append(row)
-    return stamps, np.stack(rows)
+            rows[number] = np.empty((height, width, 3), np.uint8)
+            painter.paint(frame, rows[number], "rgb", orientation)
+    return stamps, rows if keep is not None else np.stack(list(rows.values()))

@@ -112,10 +112,16 @@ def announces_encryption(path: Path) -> bool:
 
 
 def missing_bytes(path: Path) -> int:
-    """Bytes that the file's outermost header promises and the file does not have (Matroska and AVI), or 0."""
+    """Bytes that the file's outermost header promises and the file does not have, or 0.
+
+    For Matroska and AVI, and 1 for a GIF without its trailer.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(4096)
+        if head[:3] == b"GIF":
+            file.seek(max(0, size - 64))
+            return int(b"\0;" not in file.read())
     if head[:4] == b"RIFF":
         return max(0, 8 + int.from_bytes(head[4:8], "little") - size)
     if head[:4] == _EBML:

@@ -100,6 +100,10 @@ class FrameDecoder:
         if missing and self._next is not None:
             self._emit(self._drain(), missing, keep)
 
+    def forget(self) -> None:
+        """Start anew at the next request: what waits in the decoder comes after damage."""
+        self._next = None
+
     def decode_plainly(self, missing: set[int], keep: Keep) -> None:
         """The same by the longest way: from the first packet on, leaving nothing out.
 

@@ -82,7 +82,11 @@ class FrameIndex:
             self, times=self.times[:frames], pts=self.pts[:frames], keyframe=self.keyframe[:frames],
             packet=self.packet[:frames], entry=self.entry[:frames], verified=True,
         )  # fmt: skip
-        return replace(cut, end=float(self.times[frames])) if frames < len(self) else cut
+        if frames == len(self):
+            return cut
+        gap = float(self.times[frames] - self.times[frames - 1])  # too long where frames between are lost
+        usual = float(np.median(np.diff(cut.times))) if frames > 1 else gap
+        return replace(cut, end=float(cut.times[-1]) + min(gap, usual))
 
     def without(self, frames: Iterable[int]) -> FrameIndex:
         """The table without these frames, which the decoder never gives."""

@@ -159,8 +159,10 @@ class PyAVReader:
 
     def _decode(self, frames: Iterable[int], keep: Callable[[int, Any], None]) -> None:
         missing = set(frames)
-        with suppress(DamageError):
+        try:
             self._decoder.decode(missing, keep)
+        except DamageError:
+            self._decoder.forget()
         if not missing:
             return
         if not self.index.verified:  # does the file lack them, or did the short way lose them?

@@ -84,7 +84,8 @@ def listed_frames(path: Path, source: PacketSource, table: PacketTable) -> int:
     """Frames that the container lists: more than there are packets where the file was cut short.
 
     MP4 lists every sample; AVI counts frames, though it may count "the same again"; Matroska says how long
-    the whole is, which gives their number by the rate.
+    the whole is, which gives their number by the rate. Transport streams list nothing: that one was cut
+    short cannot be told.
     """
     packets, stream = len(table), source.stream
     name = source.container.format.name
@@ -92,7 +93,8 @@ def listed_frames(path: Path, source: PacketSource, table: PacketTable) -> int:
         return max(packets, len(stream.index_entries))
     if missing_bytes(path):
         seconds = (source.container.duration or 0) / 1e6
-        return max(packets + 1, stream.frames, round(seconds * float(stream.average_rate or 0)))
+        told = stream.frames if "avi" in name else packets + 1
+        return max(packets, told, round(seconds * float(stream.average_rate or 0)))
     return packets
 
 
@@ -156,6 +158,7 @@ def checked(
         listed = max(listed, len(found.pts) + len(found.failed))
     else:
         good, decoded = undamaged_prefix(index, found), len(set(found.pts) & set(index.pts.tolist()))
+        decoded -= len(found.corrupt) if decoded == max(listed, len(index)) else 0
     if good == len(index) and listed <= len(index):
         return replace(index, verified=True)
     if not keep_prefix or not good:
@@ -169,7 +172,7 @@ def truncated(path: Path, decoded: int, listed: int, good: int, index: FrameInde
         return TruncatedVideoError(
             path, decoded, listed, "the damage is at the first frame; nothing before it."
         )
-    until = index.times[good] if good < len(index) else index.end
+    until = index.prefix(good).end
     return TruncatedVideoError(
         path, decoded, listed,
         f"the first {good} frames, up to {until:.3f} s, are sound.",
