@@ -27,13 +27,13 @@ class Survey:
         pts: of every frame that came out, in order.
         corrupt: positions in `pts` of frames that the decoder marked as damaged.
         failed: positions of packets that the decoder refused.
-        frames_before_failure: frames that had come out when it refused the first.
+        before_failure: frames that had come out when it refused the first.
     """
 
     pts: list[int | None] = field(default_factory=list)
     corrupt: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
-    frames_before_failure: int = 0
+    before_failure: int | None = None
 
 
 def survey(source: PacketSource, *, packets: int | None = None) -> Survey:
@@ -45,7 +45,7 @@ def survey(source: PacketSource, *, packets: int | None = None) -> Survey:
             if frames is None:
                 fresh.check_size()
                 if not found.failed:
-                    found.frames_before_failure = len(found.pts)
+                    found.before_failure = len(found.pts)
                 found.failed.append(position)
                 continue
             for frame in frames:
@@ -129,7 +129,7 @@ def undamaged_prefix(index: FrameIndex, found: Survey) -> int:
     out = set(found.pts)
     corrupt = {found.pts[i] for i in found.corrupt}
     bad = [int(packet[i]) for i, value in enumerate(pts) if value not in out or value in corrupt]
-    first_bad = min(bad + found.failed[:1], default=None)
+    first_bad = min(bad + found.failed, default=None)
     if first_bad is None:
         return len(index)
     late = np.flatnonzero(packet >= first_bad)
@@ -147,13 +147,15 @@ def checked(
             the damage.
     """
     found = survey(source)
+    if missing_bytes(path):
+        found.failed.append(len(index.packet_pts) - 1)  # cut short without a mark, and decoded as if whole
     if not found.pts:
         raise UndecodableVideoError(
             path, f"none of the {listed} frames that the container lists can be decoded.",
             "the file is damaged, or its codec has features that the decoder lacks.",
         )  # fmt: skip
     if index.counted:
-        damaged = [*found.corrupt[:1], *([found.frames_before_failure] if found.failed else [])]
+        damaged = [*found.corrupt[:1], *([found.before_failure] if found.before_failure is not None else [])]
         good, decoded = min(damaged, default=len(index)), len(found.pts) - len(found.corrupt)
         listed = max(listed, len(found.pts) + len(found.failed))
     else:
