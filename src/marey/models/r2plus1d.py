@@ -166,9 +166,31 @@ class VideoResNet(VideoModel):
         return self.fc(self.dropout(masked_mean(x_BTD, mask_BT)))
 
 
+class FactorisedBlock(MaskedModule):
+    """Half the size in space, then a look at the neighbours in time beside a shortcut: without it training
+    from scratch may stay at chance for many epochs. `(B, C, T, H, W)` to `(B, C', T, H/2, W/2)`."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.space = MaskedSequential(
+            nn.Conv3d(inputs, outputs, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1), bias=False),
+            nn.BatchNorm3d(outputs),
+            nn.ReLU(inplace=True),
+        )
+        self.time = MaskedSequential(
+            nn.Conv3d(outputs, outputs, (3, 1, 1), padding=(1, 0, 0), bias=False),
+            nn.BatchNorm3d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: Tensor, mask: Mask) -> tuple[Tensor, Mask]:
+        x, mask = self.space(x, mask)
+        return x + self.time(x, mask)[0], mask
+
+
 class FactorisedNet(VideoModel):
-    """Four factorised blocks without shortcuts; time keeps its full length, so that even eight frames show
-    their order to every block.
+    """Four factorised blocks; time keeps its full length, so that even eight frames show their order to every
+    block.
 
     Args:
         num_classes: K.
@@ -190,20 +212,13 @@ class FactorisedNet(VideoModel):
     ) -> None:
         spec = input_spec(frames=frames, size=size, mean=KINETICS_MEAN, std=KINETICS_STD)
         super().__init__(num_classes=num_classes, spec=spec)
-        blocks: list[nn.Module] = []
-        for inputs, outputs in zip((3, *widths), widths, strict=False):
-            blocks += [
-                nn.Conv3d(inputs, outputs, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1), bias=False),
-                nn.BatchNorm3d(outputs),
-                nn.ReLU(inplace=True),
-                nn.Conv3d(outputs, outputs, (3, 1, 1), padding=(1, 0, 0), bias=False),
-                nn.BatchNorm3d(outputs),
-                nn.ReLU(inplace=True),
-            ]
-        self.blocks = MaskedSequential(*blocks)
+        channels = zip((3, *widths), widths, strict=False)
+        self.blocks = MaskedSequential(*(FactorisedBlock(inputs, outputs) for inputs, outputs in channels))
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(widths[-1], num_classes)
-        initialise(self)
+        initialise(
+            self.blocks
+        )  # a head as small as the deep nets' never leaves chance at a high learning rate
 
     def _features(self, inputs: dict[str, Tensor], mask_BT: Mask) -> tuple[Tensor, Mask]:
         x, mask = apply_masked(self.blocks, rearrange(inputs["rgb"], "b t c h w -> b c t h w"), mask_BT)

@@ -24,9 +24,11 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
@@ -60,13 +62,14 @@ def regions(size: int, padded: int, window: int, shift: int) -> tuple[int, ...]:
 
 
 @functools.lru_cache(maxsize=16)
-def bias_index(window: Triple, table: Triple) -> Tensor:
-    """Row of the bias table for each pair of tokens of a window: int64 `(N, N)`, on the CPU.
+def bias_rows(window: Triple, table: Triple) -> NDArray[np.int64]:
+    """Row of the bias table for each pair of tokens of a window: `(N, N)`.
 
-    `table` is the window that the table was made for; `window` is that or smaller.
+    `table` is the window that the table was made for; `window` is that or smaller. In NumPy, since a tensor
+    that was made and kept while a model is traced would be a tracer's ghost afterwards.
     """
-    places = torch.cartesian_prod(*(torch.arange(n, device="cpu") for n in window)).view(-1, 3)
-    offset = places[:, None] - places[None] + torch.tensor(table, device="cpu") - 1
+    places = np.stack(np.meshgrid(*(np.arange(n) for n in window), indexing="ij"), axis=-1).reshape(-1, 3)
+    offset = places[:, None] - places[None] + np.array(table) - 1
     return (offset[..., 0] * (2 * table[1] - 1) + offset[..., 1]) * (2 * table[2] - 1) + offset[..., 2]
 
 
@@ -176,7 +179,7 @@ class WindowAttention(nn.Module):
             x_BTHWD = grid.roll(x_BTHWD)
         x_BMND = grid.cut(x_BTHWD)
         windows = x_BMND.shape[1]
-        index = bias_index(grid.window, self.window).to(x_BMND.device)
+        index = torch.tensor(bias_rows(grid.window, self.window), device=x_BMND.device)
         bias_ZNN = rearrange(self.relative_position_bias_table[index], "n m z -> z n m")
         # Windows and heads share a dimension, so that one mask serves all clips without being copied.
         q, k, v = rearrange(self.qkv(x_BMND), "b m n (three z d) -> three b (m z) n d", three=3, z=self.heads)
