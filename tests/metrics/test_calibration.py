@@ -30,6 +30,10 @@ def test_ece_by_hand():
     assert [(row["n"], row["accuracy"]) for row in curve] == [(1, 1.0), (4, 0.5)]
 
 
+def test_bins_are_closed_above_and_the_first_holds_zero():
+    assert cal.bin_of([0, 0.1, 0.2, 0.21, 0.8, 0.81, 1], 5).tolist() == [0, 0, 0, 1, 3, 4, 4]
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=80), st.integers(1, 20))
 def test_ece_is_the_weighted_gap_of_its_curve(rows, bins):
     c, y = (np.array(x, dtype=float) for x in zip(*rows, strict=True))

@@ -159,6 +159,36 @@ def test_a_class_without_predictions_counts_zero():
     assert sum(false_positives(nothing, table(y, scored=False))["total"]) == 0
 
 
+def test_a_class_that_the_truth_only_names_is_unknown():
+    y = table([("v", "run", 0.0, 4.0)], scored=False, labels=["jump", "run"])
+    p = table([("v", "run", 0.0, 4.0, 0.5), ("v", "jump", 0.0, 4.0, 0.9)], scored=True)
+    for evaluate in (activitynet_map, thumos14_map):
+        got = evaluate(p, y)
+        assert got["average_map"] == 1
+        assert list(got["per_class"]) == ["run"]
+        assert got["n_unknown_class"] == 1
+    assert false_positives(p, y)["total"] == [1, 0, 0, 0, 0, 0]
+
+
+def test_of_equal_overlaps_the_first_truth_names_the_error():
+    twice = [("v", "run", 0.0, 4.0, 0.9), ("v", "run", 0.0, 4.0, 0.8)]
+    run, jump = ("v", "run", 0.0, 4.0), ("v", "jump", 0.0, 4.0)
+    kinds = [
+        false_positives(table(twice, scored=True), table(y, scored=False))["total"]
+        for y in ([run, jump], [jump, run])
+    ]
+    assert kinds == [[1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0]]  # double; wrong label
+
+
+def test_the_best_proposals_come_first():
+    y = [("v", "run", 0.0, 4.0)]
+    p = [("v", "any", 10.0, 12.0, 0.2), ("v", "any", 0.0, 4.0, 0.9), ("v", "any", 20.0, 22.0, 0.1)]
+    got = average_recall(table(p, scored=True), table(y, scored=False), most=1)
+    assert got["average_recall"][-1] == 1
+    p[1] = (*p[1][:4], 0.15)
+    assert average_recall(table(p, scored=True), table(y, scored=False), most=1)["average_recall"][-1] == 0
+
+
 def test_wrong_calls_and_wrong_data():
     y = table([("v", "run", 0.0, 4.0)], scored=False)
     p = table([("v", "run", 0.0, 4.0, 1.0)], scored=True)

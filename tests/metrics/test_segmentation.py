@@ -77,6 +77,12 @@ def test_worked_by_hand():
     assert got["recall"]["10"] == 1
 
 
+def test_of_equal_overlaps_the_first_true_segment_is_taken():
+    y, p = {"v": list("aabaaaaaa")}, {"v": list("aaaaaabaa")}
+    # The first a overlaps both true ones by a third and takes the earlier, which leaves the later to the last a
+    assert segmentation_scores(p, y, overlaps=[0.25])["precision"]["25"] == pytest.approx(2 / 3)
+
+
 def test_the_two_rules_differ_where_videos_do():
     y = {"long": list("a" * 90 + "b" * 10), "short": list("ab")}
     p = {"long": list("a" * 90 + "b" * 10), "short": list("ba")}

@@ -219,6 +219,21 @@ def test_inconclusive_says_the_numbers():
     assert got["shuffled"]["cost_interval"][0] <= 0 < 0.05 < got["shuffled"]["cost_interval"][1]
 
 
+def test_no_order_but_perhaps_several_frames():
+    rng = np.random.default_rng(2)
+    n, targets = 60, np.arange(60) % 4
+    same = logits_with(rng.random(n) < 0.8, targets, 4, 0)
+    frozen = logits_with(rng.random(n) < 0.78, targets, 4, 1)
+    got = audit(
+        {"ordered": same, "shuffled": same, "reversed": same, "frozen": frozen}, targets, class_names="abcd"
+    )
+    assert got["verdict"] == "inconclusive"
+    assert got["sentence"].startswith(
+        "This model does not use order: neither shuffling nor reversing changes any"
+    )
+    assert "Whether several frames help it cannot be told from 60 clips: freezing costs" in got["sentence"]
+
+
 def test_a_baseline_that_does_as_well_or_better():
     got = made(ordered=0.8, shuffled=0.2, reversed=0.2, frozen=0.2, baseline=0.8)
     assert (

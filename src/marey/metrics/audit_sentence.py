@@ -61,6 +61,12 @@ def sentence_and_verdict(audit: Mapping[str, Any]) -> tuple[str, str]:
             f"and {_nothing(audit)}.",
             "single-frame",
         )
+    elif shuffled[1] < margin and backwards[1] < margin:
+        text, verdict = (
+            f"This model does not use order: {_nothing(audit)}. Whether several frames help it cannot be told from "
+            f"{_samples(audit)}: freezing costs {_cost(audit, 'frozen')}.",
+            "inconclusive",
+        )
     else:
         text, verdict = (
             f"Inconclusive: on {_samples(audit)} shuffling costs {_cost(audit, 'shuffled')}, reversing "
