@@ -82,6 +82,11 @@ class PyAVReader:
     def keyframes(self) -> FloatArray:
         return self.index.times[self.index.keyframe]
 
+    @property
+    def stream_number(self) -> int:
+        """The track's number among all streams of the container, as other libraries count."""
+        return int(self._source.stream.index)
+
     def frames_at(self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb") -> Clip:
         asked = frames_shown(self.index.times, self.index.end, times, self.path)
         height, width = target_size(size, *self._size)

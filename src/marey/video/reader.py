@@ -12,6 +12,7 @@ Nothing is computed from an average frame rate.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -182,9 +183,16 @@ def open_video(
         )
     if decoder not in DECODERS:
         raise UnknownNameError("decoder", decoder, DECODERS)
-    from marey.video.pyav import PyAVReader
+    make: Callable[..., VideoReader]
+    if decoder == "torchcodec":
+        from marey.video.torchcodec import TorchCodecReader
 
-    return PyAVReader(
+        make = TorchCodecReader
+    else:
+        from marey.video.pyav import PyAVReader
+
+        make = PyAVReader
+    return make(
         Path(path), truncated=truncated, max_pixels=max_pixels, track=track, threads=threads, index=index
     )
 
