@@ -20,11 +20,11 @@ def _table() -> Table:
 def _titled(title: str, table: Table, *lines: str | None) -> Group:
     # Names come from users: Text keeps rich from reading "[red]" in them as markup.
     below = Text("\n".join(line for line in lines if line), style="dim")
-    return Group(Text(title, style="bold"), table, below)
+    return Group(Text(f"\n{title}", style="bold"), table, below)
 
 
 def _refused(title: str) -> Group:
-    return Group(Text(title, style="bold"), Text(words.NO_PROTOCOL))
+    return Group(Text(f"\n{title}", style="bold"), Text(words.NO_PROTOCOL))
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> Group:
