@@ -24,7 +24,7 @@ class DemoConfig:
 
     clips: int = 1200
     """Videos to make."""
-    epochs: int = 14
+    epochs: int = 16
     """Passes of the temporal model over the training videos; the baseline gets half as many."""
     seed: int = 0
     """Of the videos and of the training."""
@@ -127,7 +127,7 @@ def _training(name: str, config: DemoConfig, data: Path, baseline: Path | None) 
         epochs=config.epochs if name == TEMPORAL else max(1, config.epochs // 2),
         batch=16,
         input=InputConfig(frames=8, size=56, resize=56),
-        optim=OptimConfig(lr=5e-3 if name == TEMPORAL else 2e-3),
+        optim=OptimConfig(lr=4e-3 if name == TEMPORAL else 2e-3),
         augment=AugmentConfig(scale=(0.9, 1.0)),
         system=SystemConfig(cache_mb=1024, channels_last=True),
         baseline=str(baseline) if baseline else None,

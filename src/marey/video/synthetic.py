@@ -84,8 +84,9 @@ def render_motion(
     fps = float(rng.choice(_RATES)) if fps is None else fps
     count = round(float(rng.uniform(1.0, 1.8)) * fps) if frames is None else frames
     pose = _poses(label, count, rng, size)
-    background = _texture(rng, size, rng.uniform(0.15, 0.45), rng.uniform(60, 190))
-    sprite, alpha = _sprite(rng, size)
+    level = rng.uniform(60, 190)
+    background = _texture(rng, size, rng.uniform(0.06, 0.25), level)
+    sprite, alpha = _sprite(rng, size, level)
 
     import cv2
 
@@ -209,7 +210,7 @@ def make_motion(
         )
     if not 0 <= val < 1:
         raise ConfigError(f"val is a share between 0 and 1; got {val}.")
-    made_by = {"clips": clips, "seed": seed, "size": size, "val": val, "classes": list(classes), "version": 2}
+    made_by = {"clips": clips, "seed": seed, "size": size, "val": val, "classes": list(classes), "version": 3}
     manifest, settings = out / "manifest.csv", out / _SETTINGS_FILE
     if out.exists() and any(out.iterdir()):
         if settings.is_file():
@@ -288,12 +289,17 @@ def _texture(rng: np.random.Generator, side: int, contrast: float, level: float)
     return level + contrast * 128 * image
 
 
-def _sprite(rng: np.random.Generator, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A textured shape: colours `(side, side, 3)` and coverage 0…1 `(side, side)`."""
+def _sprite(
+    rng: np.random.Generator, size: int, behind: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A textured shape before a background of brightness `behind`: its colours `(side, side, 3)`, and its
+    coverage 0…1 `(side, side)`."""
     import cv2
 
     side = max(48, size)
-    texture = _texture(rng, side, rng.uniform(0.5, 0.9), rng.uniform(50, 205))
+    # darker or brighter than what is behind it: motion is to be learnt here, not camouflage
+    apart = rng.uniform(40, 80) * (1 if behind < 90 else -1 if behind > 160 else rng.choice((-1, 1)))
+    texture = _texture(rng, side, rng.uniform(0.4, 0.8), behind + apart)
     corners = int(rng.integers(3, 8))
     angles = (np.arange(corners) + rng.uniform(-0.25, 0.25, corners)) * 2 * np.pi / corners
     reach = rng.uniform(0.75, 1.0, corners) * (side / 2 - 2)
