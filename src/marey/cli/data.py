@@ -97,7 +97,7 @@ def _summary(args: Sequence[str]) -> int:
         print(json.dumps(summary.to_dict(), indent=2))
     else:
         Console().print(format_summary(summary))
-    return 1 if summary.unreadable else 0
+    return 0 if summary.sound else 1
 
 
 def _split(args: Sequence[str]) -> int:

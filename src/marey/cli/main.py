@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from marey import __version__
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]
+    warnings.showwarning = _one_line  # type: ignore[assignment]
     try:
         if not args or args[0] in ("-h", "--help", "help"):
             print(usage())
@@ -63,12 +65,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # `marey models | head` is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a folder that may not be written to
+        if debug or error.strerror is None:
+            raise
+        print(f"error: {error.filename or 'a file'}: {error.strerror}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _one_line(message: Warning | str, *_: object) -> None:
+    """A warning as a user reads it: what, without the line of code that said it."""
+    print(f"warning: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

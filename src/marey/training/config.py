@@ -113,7 +113,11 @@ class SystemConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Train a video classifier, judge it, and write a report."""
+    """Train a video classifier, judge it, and write a report.
+
+    --config FILE reads the same settings from YAML (flags win); --resume RUN goes on with a run that was cut
+    off, exactly where it stood; --debug shows tracebacks.
+    """
 
     data: str
     """Manifest (.csv, .parquet) or folder of class folders."""

@@ -108,7 +108,9 @@ def fit(
     optim, system = config.optim, config.system
     model.to(device)
     if system.channels_last:
-        model.to(memory_format=torch.channels_last_3d)  # only 5-D weights change
+        for parameter in model.parameters():
+            if parameter.ndim == 5:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
     set_frozen_batch_norm(model, optim.freeze_bn)
     optimizer = build_optimizer(model, optim, backbone_lr=backbone_lr)
     average = moving_average(model, optim.ema) if optim.ema else None
@@ -221,6 +223,11 @@ def fit(
         if stop:
             log.line(f"{title}stopped early: no better validation score in {config.early_stop} epochs.")
             break
+    loader.close()
+    if loader.clamped:
+        log.line(
+            f"{title}{len(loader.clamped)} segments ended less than a frame outside their video and were cut to it."
+        )
     progress.epoch -= 1  # what `keep` writes is of the last finished epoch
     keep("last.safetensors")
     if keep_best and progress.best_epoch >= 0:
