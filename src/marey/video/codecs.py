@@ -80,14 +80,14 @@ def hevc_droppable(data: bytes, length_size: int) -> tuple[bool, int]:
     return False, 0
 
 
-def is_shown(codec: str, data: bytes) -> bool:
+def is_shown(codec: str, data: bytes | memoryview) -> bool:
     """Whether the packet gives a picture to show: VP8 and VP9 also carry references that are never shown."""
     if not data:
         return False
     if codec == "vp8":
         return bool(data[0] & 0x10)
     if codec == "vp9" and data[-1] & 0xE0 != 0xC0:  # a superframe always ends in the picture that is shown
-        bits = f"{int.from_bytes(data[:2].ljust(2, bytes(1)), 'big'):016b}"
+        bits = f"{int.from_bytes(bytes(data[:2]).ljust(2, bytes(1)), 'big'):016b}"
         at = 5 if bits[2:4] == "11" else 4  # profile 3 has a reserved bit
         return bits[at] == "1" or bits[at + 2] == "1"  # show_existing_frame, or show_frame
     return True

@@ -40,7 +40,7 @@ class FrameDecoder:
         self._last = len(index.packet_pts) if index.counted else int(index.packet.max()) + 1
         self._h264 = self._codec.codec.canonical_name == "h264"
         self._packets: Iterator[Any] = iter(())
-        self._skip = "DEFAULT"
+        self._codec.skip_frame = self._skip = "DEFAULT"
         self._next: int | None = None  # the packet that comes next; None: the decoder must start anew
         self._from = 0  # the packet from which it started
         self._count = 0  # frames that came out since

@@ -123,6 +123,7 @@ def read_packets(container: Any, stream: Any) -> PacketTable:
     import av
 
     codec = stream.codec_context.codec.canonical_name
+    nal = codec in ("h264", "hevc")
     length_size = nal_length_size(codec, stream.codec_context.extradata)
     held: list[Any] | None = []
     rows: list[tuple[int, int, int, int, bool, bool, bool]] = []
@@ -139,10 +140,10 @@ def read_packets(container: Any, stream: Any) -> PacketTable:
             damaged |= packet.is_corrupt
             key = packet.is_keyframe
             encrypted |= (key or not rows) and packet.has_sidedata("encryption_info")
-            clean = key and starts_clean(codec, bytes(packet), length_size)
+            clean = key and starts_clean(codec, bytes(packet) if nal else b"", length_size)
             shown = not packet.is_discard
             if codec in ("vp8", "vp9"):
-                shown = shown and is_shown(codec, bytes(packet))
+                shown = shown and is_shown(codec, memoryview(packet))
             elif codec == "hevc":
                 layers.append(hevc_droppable(bytes(memoryview(packet)[:4096]), length_size))
             pts, pos = packet.pts, packet.pos

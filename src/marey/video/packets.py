@@ -26,7 +26,7 @@ class PacketSource:
     """
 
     def __init__(self, path: Path, *, track: int | None, threads: int, max_pixels: int) -> None:
-        self.path, self._track, self._threads, self._max_pixels = path, track, threads, max_pixels
+        self.path, self._track, self._max_pixels = path, track, max_pixels
         self._held: list[Any] | None = None
         self._reading: Iterator[Any] | None = None
         self._at = 0
@@ -64,8 +64,9 @@ class PacketSource:
             )  # fmt: skip
 
     def fresh(self) -> PacketSource:
-        """The same track of the same file, opened anew with a decoder of its own."""
-        return PacketSource(self.path, track=self._track, threads=self._threads, max_pixels=self._max_pixels)
+        """The same track of the same file, opened anew, with a decoder of its own on one thread: several
+        report damage late, and then it cannot be told where it is."""
+        return PacketSource(self.path, track=self._track, threads=1, max_pixels=self._max_pixels)
 
     def read(self) -> PacketTable:
         """Demux the whole track; packets stay in memory where they are few bytes."""
