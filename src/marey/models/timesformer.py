@@ -165,7 +165,10 @@ class TimeSformer(VideoModel):
         self.head = nn.Linear(width, num_classes)
         initialise_transformer(self)
         nn.init.trunc_normal_(self.cls_token, std=0.02)
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        # From scratch, positions as large as the convolutional stem's tokens: attention finds order by them.
+        nn.init.trunc_normal_(self.pos_embed, std=0.02 if stem == "patch" else 0.2)
+        if attention != "space":
+            nn.init.trunc_normal_(self.time_embed, std=0.02 if stem == "patch" else 0.2)
 
     def _tokens(self, inputs: dict[str, Tensor], mask_BT: Mask) -> tuple[Tensor, Tensor]:
         """Patches `(B, T, N, D)` and class token `(B, 1 or T, D)` after all blocks, not yet normalised."""
@@ -207,8 +210,13 @@ class TimeSformer(VideoModel):
         state["pos_embed"] = torch.cat(
             [state["pos_embed"][:, :1], resize_grid(state["pos_embed"][0, 1:], self.grid)[None]], dim=1
         )
-        if "time_embed" in state and self.attention != "space":
-            state["time_embed"] = stretched_positions(state["time_embed"][0], self.time_embed.shape[1], None)
+        if self.attention != "space":
+            if "time_embed" in state:
+                state["time_embed"] = stretched_positions(
+                    state["time_embed"][0], self.time_embed.shape[1], None
+                )
+            else:  # an image network: time says nothing at first
+                state["time_embed"] = torch.zeros_like(self.time_embed)
         if self.attention == "divided" and "blocks.0.temporal_fc.weight" not in state:
             state.update(_start_time_from_space(state))
         return state

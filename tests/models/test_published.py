@@ -1,0 +1,33 @@
+"""The table of public weights against the registry and against what torchvision says of its own."""
+
+from __future__ import annotations
+
+from marey.models import list_models
+from marey.models.published import published_weights
+
+
+def test_every_model_and_default_is_known() -> None:
+    entries = {e.name: e for e in list_models()}
+    table = published_weights()
+    assert {row.model for row in table} <= entries.keys()
+    direct = {(row.model, row.source) for row in table if row.direct}
+    for entry in entries.values():
+        if entry.weights and entry.weights != "the timm backbone's own":
+            assert (entry.name, entry.weights) in direct
+    for row in table:
+        assert (row.top1 is None) == (row.top5 is None) == (row.protocol == "")
+
+
+def test_torchvisions_own_figures() -> None:
+    from torchvision.models import get_weight
+
+    checked = 0
+    for row in published_weights():
+        if "_Weights." in row.source:
+            meta = get_weight(row.source).meta
+            assert meta["_metrics"]["Kinetics-400"] == {"acc@1": row.top1, "acc@5": row.top5}
+            clips, frames = row.protocol.split(" ")[0], row.protocol.split(", ")[1].split(" ")[0]
+            assert f"clips_per_video={clips}" in meta["_docs"]
+            assert f"clip_len={frames}" in meta["_docs"]
+            checked += 1
+    assert checked == 7
