@@ -1,27 +1,27 @@
 """The tree of exceptions. Every one says what was wrong, where, what was got, and what to do.
 
-    MareyError
-    ├── UsageError                a wrong call: flag, name, configuration        (exit 2)
-    │   ├── UnknownNameError      a name that is not in a table; names the nearest
-    │   ├── ConfigError           a YAML file or a combination of settings
-    │   └── MissingExtraError     an optional dependency that is not installed
-    ├── DataError                 something in the user's data                    (exit 1)
-    │   ├── ManifestError         a row, a column, a label
-    │   ├── SplitError            a split that leaks or cannot be made
-    │   ├── SegmentError          times that lie outside the video
-    │   └── VideoError            one file that cannot be read as asked
-    │       ├── VideoNotFoundError       nothing at that path
-    │       ├── NotAVideoFileError       directory, FIFO, device, socket
-    │       ├── ForbiddenFormatError     playlists and other formats that read further files
-    │       ├── EmptyVideoError          no bytes, or no frames at all
-    │       ├── NoVideoTrackError        audio only, or not a media file
-    │       ├── EncryptedVideoError      common encryption (DRM)
-    │       ├── UndecodableVideoError    a video track of which nothing decodes
-    │       ├── TruncatedVideoError      fewer frames decode than the container lists
-    │       └── VideoTooLargeError       more pixels than the limit
-    ├── CheckpointError           weights that do not fit, are not there, or are not safe
-    └── TrainingError             a run that cannot go on
-        └── NonFiniteLossError    NaN or infinity, with the step and the samples
+MareyError
+├── UsageError                a wrong call: flag, name, configuration        (exit 2)
+│   ├── UnknownNameError      a name that is not in a table; names the nearest
+│   ├── ConfigError           a YAML file or a combination of settings
+│   └── MissingExtraError     an optional dependency that is not installed
+├── DataError                 something in the user's data                    (exit 1)
+│   ├── ManifestError         a row, a column, a label
+│   ├── SplitError            a split that leaks or cannot be made
+│   ├── SegmentError          times that lie outside the video
+│   └── VideoError            one file that cannot be read as asked
+│       ├── VideoNotFoundError       nothing at that path
+│       ├── NotAVideoFileError       directory, FIFO, device, socket
+│       ├── ForbiddenFormatError     playlists and other formats that read further files
+│       ├── EmptyVideoError          no bytes, or no frames at all
+│       ├── NoVideoTrackError        audio only, or not a media file
+│       ├── EncryptedVideoError      common encryption (DRM)
+│       ├── UndecodableVideoError    a video track of which nothing decodes
+│       ├── TruncatedVideoError      fewer frames decode than the container lists
+│       └── VideoTooLargeError       more pixels than the limit
+├── CheckpointError           weights that do not fit, are not there, or are not safe
+└── TrainingError             a run that cannot go on
+    └── NonFiniteLossError    NaN or infinity, with the step and the samples
 """
 
 from __future__ import annotations
@@ -79,9 +79,13 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *details: str) -> None:
         known = sorted(known)
-        listed = ", ".join(known) if len(known) <= 40 else ", ".join(known[:40]) + f", … ({len(known)} in all)"
+        listed = (
+            ", ".join(known) if len(known) <= 40 else ", ".join(known[:40]) + f", … ({len(known)} in all)"
+        )
         super().__init__(
-            f"{name!r} is not a known {kind}.{did_you_mean(name, known)}", f"known {kind}s: {listed}", *details
+            f"{name!r} is not a known {kind}.{did_you_mean(name, known)}",
+            f"known {kind}s: {listed}",
+            *details,
         )
         self.name = name
 
@@ -161,7 +165,9 @@ class TruncatedVideoError(VideoError):
     """
 
     def __init__(self, path: object, decoded: int, expected: int, *details: str) -> None:
-        super().__init__(path, f"decoded {decoded} of {expected} frames; the file is truncated or damaged.", *details)
+        super().__init__(
+            path, f"decoded {decoded} of {expected} frames; the file is truncated or damaged.", *details
+        )
         self.decoded = decoded
         self.expected = expected
 
@@ -183,7 +189,7 @@ class NonFiniteLossError(TrainingError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """" Did you mean 'fight'?" with a leading space, or "" where nothing is near."""
+    """ " Did you mean 'fight'?" with a leading space, or "" where nothing is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
 

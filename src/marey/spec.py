@@ -47,7 +47,9 @@ class InputSpec:
         if self.frames < 1 or self.min_frames < 1 or self.frames_multiple < 1:
             raise ConfigError("frames, min_frames and frames_multiple must be at least 1.")
         if min(self.size) < 1 or self.resize < 1:
-            raise ConfigError(f"size {self.size} and resize {self.resize} must be positive numbers of pixels.")
+            raise ConfigError(
+                f"size {self.size} and resize {self.resize} must be positive numbers of pixels."
+            )
         if self.resize < min(self.size):
             raise ConfigError(
                 f"resize {self.resize} is smaller than the crop {self.size[0]}×{self.size[1]} to be cut from it.",
@@ -76,4 +78,6 @@ class InputSpec:
                 f"unknown input specification key {unknown[0]!r}.",
                 "the checkpoint was written by a newer version of marey, or is damaged.",
             )
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+        return cls(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+        )

@@ -18,12 +18,7 @@ from marey.data.manifest import Manifest, Sample
 from marey.data.splits import grouping
 from marey.errors import DataError
 from marey.files import write_text
-from marey.metrics.calibration import (
-    confidence_and_outcome,
-    expected_calibration_error,
-    fit_temperature,
-    probabilities,
-)
+from marey.metrics.calibration import fit_temperature, probabilities
 from marey.metrics.classification import judge
 from marey.metrics.temporal import KINDS, audit
 from marey.predict.predictor import Policy, Predictor
@@ -156,18 +151,15 @@ def metrics_of(
     multi = manifest.multi_label
     targets = targets_of(manifest.select(judged.rows), class_names)
     groups = grouping(manifest).ids[judged.rows].tolist()
-    raw = judged.logits["ordered"]
     found = judge(
-        raw / temperatures[:, None],
+        judged.logits["ordered"],
         targets,
         class_names=class_names,
         groups=groups,
         multi_label=multi,
+        temperature=temperatures,
         seed=seed,
     )
-    before = confidence_and_outcome(probabilities(raw, multi_label=multi), targets, multi_label=multi)
-    found["ece_before_calibration"] = expected_calibration_error(*before)
-    found["temperature"] = float(np.mean(temperatures))
     found["audit"] = None
     if set(KINDS) <= set(judged.logits):
         found["audit"] = audit(

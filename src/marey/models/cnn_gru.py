@@ -66,7 +66,7 @@ class CnnGru(VideoModel):
         pool: str = "mean",
         dropout: float = 0.3,
         frames: int = 16,
-        size: int | tuple[int, int] | list[int] = 224,
+        size: int | tuple[int, int] | list[int] = 112,
         backbone_kwargs: dict[str, Any] | None = None,
     ) -> None:
         if pool not in POOLS:
@@ -140,7 +140,7 @@ class CnnGru(VideoModel):
 @register_model(
     about="image network + GRU: small, runs frame by frame on a live feed",
     paper=LRCN,
-    input="rgb 16 × 224²",
+    input="rgb 16 × 112²",
     weights="the timm backbone's own",
 )
 def cnn_gru(**keywords: Any) -> CnnGru:

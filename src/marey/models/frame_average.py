@@ -47,7 +47,7 @@ class FrameAverage(VideoModel):
         num_classes: int,
         backbone: str = "mobilenetv3_small_100",
         frames: int = 16,
-        size: int | tuple[int, int] | list[int] = 224,
+        size: int | tuple[int, int] | list[int] = 112,
         dropout: float = 0.2,
         backbone_kwargs: dict[str, Any] | None = None,
     ) -> None:
@@ -73,7 +73,7 @@ class FrameAverage(VideoModel):
 @register_model(
     about="the baseline: averages per-frame predictions and cannot see order",
     paper=TSN,
-    input="rgb 16 × 224²",
+    input="rgb 16 × 112²",
     weights="the timm backbone's own",
 )
 def frame_average(**keywords: Any) -> FrameAverage:

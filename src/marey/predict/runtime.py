@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from marey.predict.device import use_channels_last
+
 if TYPE_CHECKING:
     from marey.models.base import VideoModel
 
@@ -39,6 +41,7 @@ class TorchRuntime:
     def __init__(self, model: VideoModel, *, device: str = "cpu", autocast: str | None = None) -> None:
         self.name = f"torch {device}"
         self.model = model.to(device)
+        use_channels_last(self.model)
         self.device = device
         self.autocast = autocast
 

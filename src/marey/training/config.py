@@ -85,8 +85,8 @@ class SystemConfig:
     """auto takes a GPU where there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast on GPUs that have it, float32 elsewhere."""
-    channels_last: bool = False
-    """Keep 3D convolutions in channels-last memory (faster on many GPUs and some CPUs)."""
+    channels_last: bool = True
+    """Keep convolutions in channels-last memory, which most CPUs and GPUs compute faster in."""
     threads: int | None = None
     """CPU threads of torch (default: torch's own choice)."""
     workers: int = 0

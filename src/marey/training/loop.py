@@ -22,6 +22,7 @@ from marey.metrics.calibration import negative_log_likelihood
 from marey.metrics.scores import top_k_accuracy
 from marey.models.base import VideoModel, set_frozen_batch_norm
 from marey.models.saved import save_model
+from marey.predict.device import use_channels_last
 from marey.predict.predictor import Predictor
 from marey.predict.runtime import TorchRuntime
 from marey.training.checkpoint import Progress, load_state, save_state, seed_everything
@@ -108,9 +109,7 @@ def fit(
     optim, system = config.optim, config.system
     model.to(device)
     if system.channels_last:
-        for parameter in model.parameters():
-            if parameter.ndim == 5:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+        use_channels_last(model)
     set_frozen_batch_norm(model, optim.freeze_bn)
     optimizer = build_optimizer(model, optim, backbone_lr=backbone_lr)
     average = moving_average(model, optim.ema) if optim.ema else None
