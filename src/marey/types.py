@@ -28,7 +28,8 @@ class Clip:
     mask: BoolArray
 
     def __post_init__(self) -> None:
-        assert self.frames.ndim == 4 and len(self.frames) == len(self.times) == len(self.mask)
+        assert self.frames.ndim == 4
+        assert len(self.frames) == len(self.times) == len(self.mask)
 
     def __len__(self) -> int:
         return len(self.times)

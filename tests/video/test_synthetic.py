@@ -11,7 +11,7 @@ from marey.errors import ConfigError, UnknownNameError
 from marey.video.synthetic import MOTIONS, make_motion, render_motion, write_video
 
 
-@pytest.mark.parametrize("label", MOTIONS)
+@pytest.mark.parametrize("label", [name for name in MOTIONS if name != "scrambled"])
 def test_the_flow_is_true(label):
     """Following the flow from frame t into frame t+1 finds the same colours, far closer than staying put."""
     import cv2
@@ -63,21 +63,21 @@ def test_single_frames_are_alike_in_every_class():
 
 
 def test_a_set_is_balanced_reproducible_and_left_alone(tmp_path):
-    manifest = make_motion(tmp_path / "a", clips=20, seed=5, size=48, val=0.5)
+    manifest = make_motion(tmp_path / "a", clips=22, seed=5, size=48, val=0.5)
     rows = list(csv.DictReader(manifest.open()))
-    assert len(rows) == 20
+    assert len(rows) == 22
     for split in ("train", "val"):
         assert sorted(r["label"] for r in rows if r["split"] == split) == sorted(MOTIONS)
     assert not any(r["label"] in r["path"] for r in rows)
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "a" / "videos").iterdir()}
-    assert make_motion(tmp_path / "a", clips=20, seed=5, size=48, val=0.5) == manifest
+    assert make_motion(tmp_path / "a", clips=22, seed=5, size=48, val=0.5) == manifest
     assert before == {p.name: p.stat().st_mtime_ns for p in (tmp_path / "a" / "videos").iterdir()}
-    again = make_motion(tmp_path / "b", clips=20, seed=5, size=48, val=0.5)
+    again = make_motion(tmp_path / "b", clips=22, seed=5, size=48, val=0.5)
     for name in before:
         first, second = (m.parent / "videos" / name for m in (manifest, again))
         assert first.read_bytes() == second.read_bytes()
     with pytest.raises(ConfigError, match="other settings"):
-        make_motion(tmp_path / "a", clips=20, seed=6, size=48, val=0.5)
+        make_motion(tmp_path / "a", clips=22, seed=6, size=48, val=0.5)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("keep")
     with pytest.raises(ConfigError, match="not empty"):

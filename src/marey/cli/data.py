@@ -61,7 +61,7 @@ class MakeConfig:
     """Make encoded videos with known motion, of which no single frame tells the class."""
 
     kind: Annotated[Literal["motion"], tyro.conf.Positional]
-    """motion: ten classes of motion of one object."""
+    """motion: eleven classes of motion of one object."""
     to: Annotated[str, tyro.conf.Positional]
     """The folder to make."""
     clips: int = 1200

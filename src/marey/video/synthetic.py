@@ -1,10 +1,11 @@
 """Videos with known motion, for the demo, the tests and the docs.
 
-A textured object moves over a still, textured background. Ten classes of motion differ in nothing but the
-motion: position (on a torus), size and angle are drawn so that they are distributed alike in every class, as
-are appearance, speed, contrast, length and frame rate. **No single frame tells the class**, and two of the
-classes (`up-then-right`, `right-then-up`) hold the same motions and differ in their order alone. The true
-optical flow is known at every pixel.
+A textured object moves over a still, textured background. Eleven classes differ in nothing but the motion:
+position (on a torus), size and angle are drawn so that they are distributed alike in every class, as are
+appearance, speed, contrast, length and frame rate. **No single frame tells the class.** Two of the classes
+(`up-then-right`, `right-then-up`) hold the same motions and differ in their order alone, and the frames of
+`scrambled` are those of any other class in random order: it is what a shuffled clip looks like. The true optical
+flow is known at every pixel.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ _STAGES: dict[str, tuple[tuple[float, float, float, float], ...]] = {
     "up-then-right": ((0, -1, 0, 0), (1, 0, 0, 0)),
     "right-then-up": ((1, 0, 0, 0), (0, -1, 0, 0)),
 }
-MOTIONS: tuple[str, ...] = tuple(_STAGES)
+SCRAMBLED = "scrambled"
+MOTIONS: tuple[str, ...] = (*_STAGES, SCRAMBLED)
 
 _RATES = (12.0, 15.0, 20.0, 24.0, 30.0)
 _GROWTH = 1.1  # log-size gained by `approach` over the video: a factor of 3
@@ -79,7 +81,7 @@ def render_motion(
         size: width and height in pixels.
         frames, fps: length and frame rate; drawn where not given (1 to 1.8 s at 12 to 30 frames/s).
     """
-    if label not in _STAGES:
+    if label not in MOTIONS:
         raise UnknownNameError("motion", label, MOTIONS)
     fps = float(rng.choice(_RATES)) if fps is None else fps
     count = round(float(rng.uniform(1.0, 1.8)) * fps) if frames is None else frames
@@ -201,7 +203,7 @@ def make_motion(
         ConfigError: the folder holds something else; nothing in it is touched.
     """
     out = Path(out)
-    unknown = [name for name in classes if name not in _STAGES]
+    unknown = [name for name in classes if name not in MOTIONS]
     if unknown:
         raise UnknownNameError("motion", unknown[0], MOTIONS)
     if clips < len(classes):
@@ -210,7 +212,7 @@ def make_motion(
         )
     if not 0 <= val < 1:
         raise ConfigError(f"val is a share between 0 and 1; got {val}.")
-    made_by = {"clips": clips, "seed": seed, "size": size, "val": val, "classes": list(classes), "version": 3}
+    made_by = {"clips": clips, "seed": seed, "size": size, "val": val, "classes": list(classes), "version": 4}
     manifest, settings = out / "manifest.csv", out / _SETTINGS_FILE
     if out.exists() and any(out.iterdir()):
         if settings.is_file():
@@ -247,6 +249,8 @@ def make_motion(
 def _poses(label: str, count: int, rng: np.random.Generator, size: int) -> FloatArray:
     """`(T, 4)`: x, y in pixels (not wrapped), scale, angle in radians. Every marginal is the same in all classes:
     x, y, angle start uniformly on their circles, and log-size is that of a random moment of a growing object."""
+    if label == SCRAMBLED:
+        return rng.permutation(_poses(str(rng.choice(list(_STAGES))), count, rng, size))
     travel = rng.uniform(0.35, 0.6) * size
     turn = rng.uniform(1.2, 1.8) * np.pi / 2
     total = np.array([travel, travel, _GROWTH, turn])
