@@ -79,9 +79,11 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *details: str) -> None:
         known = sorted(known)
-        listed = (
-            ", ".join(known) if len(known) <= 40 else ", ".join(known[:40]) + f", … ({len(known)} in all)"
-        )
+        if len(known) > 40:  # a wall of names helps nobody: those that are near, and how many there are
+            near = difflib.get_close_matches(name, known, n=8, cutoff=0.3) or known[:8]
+            listed = f"{', '.join(near)}, … ({len(known)} in all)"
+        else:
+            listed = ", ".join(known)
         super().__init__(
             f"{name!r} is not a known {kind}.{did_you_mean(name, known)}",
             f"known {kind}s: {listed}",
