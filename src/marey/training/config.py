@@ -131,7 +131,7 @@ class TrainConfig:
     """Where the weights start: `default`, a hub or torchvision name, or a local file. None: at random."""
     model_args: tuple[str, ...] = ()
     """Further keywords of the model, each as key=value."""
-    epochs: int = 15
+    epochs: int = 12
     """Passes over the training samples."""
     batch: int = 8
     """Clips in a batch."""
