@@ -63,7 +63,7 @@ class Orientation:
         return self.transpose == (self.flip_x == self.flip_y)
 
     def upright(self, picture: UInt8Array) -> UInt8Array:
-        """A view of `(H, W, C)` with the axes swapped and mirrored."""
+        """A view of `(H, W)` or `(H, W, C)` with the axes swapped and mirrored."""
         if self.transpose:
             picture = picture.swapaxes(0, 1)
         return picture[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
@@ -99,24 +99,30 @@ class Painter:
         from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
         self._scaler = VideoReformatter()
-        self._full, self._area, self._bicubic = ColorRange.JPEG, Interpolation.AREA, Interpolation.BICUBIC
+        self._full = int(ColorRange.JPEG)
+        self._area, self._bicubic = int(Interpolation.AREA), int(Interpolation.BICUBIC)
 
     def paint(self, frame: Any, out: UInt8Array, decode: Decode, orientation: Orientation) -> None:
         """Fill `out` (H, W, C) with the upright picture, scaled to it."""
         height, width = orientation.stored(*out.shape[:2])
         scaled = (height, width) != (frame.height, frame.width)
-        # swscale writes scaled BGR with vector instructions and scaled RGB without: BGR is twice as fast and
-        # rounds better. Unscaled pictures have a fast way of their own.
-        layout = "gray" if decode == "gray" else "bgr24" if scaled else "rgb24"
-        pixels: UInt8Array = self._scaler.reformat(
+        # swscale scales to planes of red, green and blue with vector instructions and with every pixel's own
+        # chroma; to packed RGB it does neither. Unscaled pictures have a fast way of their own.
+        layout = "gray" if decode == "gray" else "gbrp" if scaled else "rgb24"
+        picture = self._scaler.reformat(
             frame, width=width, height=height, format=layout, dst_color_range=self._full, threads=1,
             interpolation=self._area if scaled else self._bicubic,
-        ).to_ndarray()  # type: ignore[assignment]  # fmt: skip
-        if layout == "gray":
-            out[..., 0] = orientation.upright(pixels[..., None])[..., 0]
-        elif layout == "rgb24":
-            out[:] = orientation.upright(pixels)
+        )  # fmt: skip
+        planes = picture.planes
+        if layout == "gbrp":
+            for plane, channel in zip(planes, (1, 2, 0), strict=True):
+                out[..., channel] = orientation.upright(_rows(plane, height, width))
+        elif layout == "gray":
+            out[..., 0] = orientation.upright(_rows(planes[0], height, width))
         else:
-            picture = orientation.upright(pixels)
-            for channel in range(3):  # three strided copies: much faster than one with a negative stride
-                out[..., channel] = picture[..., 2 - channel]
+            out[:] = orientation.upright(_rows(planes[0], height, 3 * width).reshape(height, width, 3))
+
+
+def _rows(plane: Any, height: int, length: int) -> UInt8Array:
+    """A plane's bytes (height, length), without the padding at the end of its lines."""
+    return np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, :length]
