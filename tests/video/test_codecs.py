@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from marey.video.codecs import hevc_droppable, is_shown, nal_length_size, nal_units, starts_clean
+from marey.video.codecs import (
+    h264_unreferenced,
+    hevc_droppable,
+    is_shown,
+    nal_length_size,
+    nal_units,
+    starts_clean,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +68,25 @@ RECOVERY_NOW, RECOVERY_LATER, BROKEN = 0b1_1_0_00_100, 0b010_1_0_00_1, 0b1_1_1_0
 )
 def test_h264_clean_starts(units, clean):
     assert starts_clean("h264", _avc(*units), 4) is clean
+
+
+@pytest.mark.parametrize(
+    ("units", "alone"),
+    [
+        ([b"\x01slice"], True),
+        ([b"\x09\xf0", b"\x01slice", b"\x01second slice", b"\x0c\xff\x80"], True),
+        ([b"\x21slice"], False),  # nal_ref_idc 1
+        ([b"\x01one field", b"\x21the other"], False),
+        ([b"\x06message", b"\x01slice"], False),
+        ([b"\x68parameters", b"\x01slice"], False),
+        ([b"\x09\xf0"], False),
+        ([], False),
+    ],
+)
+def test_h264_packets_that_nothing_else_needs(units, alone):
+    assert h264_unreferenced(_avc(*units), 4) is alone
+    assert h264_unreferenced(b"".join(b"\0\0\1" + unit for unit in units), 0) is alone
+    assert not h264_unreferenced(_avc(*units)[:-1], 4), "it was cut short"
 
 
 def test_hevc():

@@ -68,6 +68,24 @@ def starts_clean(codec: str, data: bytes, length_size: int) -> bool:
     return codec in CLEAN_KEYFRAMES
 
 
+def h264_unreferenced(data: bytes, length_size: int) -> bool:
+    """Whether the packet holds one picture that no other refers to, and nothing else.
+
+    That is: slices whose `nal_ref_idc` is 0, access unit delimiters and filler (§7.4.1). Parameter sets and
+    messages (SEI) may concern later pictures. False where the lengths do not fill the packet, which is damage.
+    """
+    if length_size:
+        heads, at = [], 0
+        while at + length_size < len(data):
+            heads.append(data[at + length_size])
+            at += length_size + int.from_bytes(data[at : at + length_size], "big")
+            if heads[-1] not in (1, 9, 12):  # what is referred to has higher bits set
+                return False
+        return 1 in heads and at == len(data)
+    heads = [unit[0] if unit else 0 for unit in nal_units(data, 0)]
+    return 1 in heads and set(heads) <= {1, 9, 12}
+
+
 def hevc_droppable(data: bytes, length_size: int) -> tuple[bool, int]:
     """Whether the picture is a sub-layer non-reference one, and its temporal layer.
 

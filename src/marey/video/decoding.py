@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from marey.video.codecs import h264_unreferenced, nal_length_size
 from marey.video.index import FrameIndex
 from marey.video.packets import NEAR, PacketSource
 
@@ -31,6 +32,9 @@ class FrameDecoder:
     """
 
     def __init__(self, source: PacketSource, index: FrameIndex) -> None:
+        from av.error import FFmpegError
+
+        self._refused = FFmpegError, ValueError  # PyAV raises both
         self._source, self._codec, self.index = source, source.codec, index
         self.early: dict[int, Any] = {}
         self._frame_of = {pts: frame for frame, pts in enumerate(index.pts.tolist())}
@@ -38,7 +42,9 @@ class FrameDecoder:
         self._held_by[index.packet] = np.arange(len(index))
         self._first = int(index.packet.min())  # what comes before it holds no frame of the table
         self._last = len(index.packet_pts) if index.counted else int(index.packet.max()) + 1
+        self._entry = index.entry.tolist()
         self._h264 = self._codec.codec.canonical_name == "h264"
+        self._length_size = nal_length_size("h264", self._codec.extradata) if self._h264 else 0
         self._packets: Iterator[Any] = iter(())
         self._codec.skip_frame = self._skip = "DEFAULT"
         self._next: int | None = None  # the packet that comes next; None: the decoder must start anew
@@ -141,25 +147,27 @@ class FrameDecoder:
         while self._next is not None and self._next <= packet:
             # what comes after this request may be the next one's, where the caller reads forward
             spared = self._next in wanted or (self._go_on and self._held_by[self._next] > self._asked)
-            self._emit(self._feed(leave_out=not spared), missing, keep)
+            pictures = self._feed(leave_out=not spared)
+            if pictures:
+                self._emit(pictures, missing, keep)
 
     def _feed(self, *, leave_out: bool) -> list[Any]:
-        import av
-
         assert self._next is not None
         position, packet = self._next, next(self._packets, None)
         if packet is None:
             raise DamageError(f"the file ends before packet {position}")
-        leave_out = leave_out and bool(self.index.droppable[position])
-        if leave_out:
+        self._next = position + 1
+        skip = "DEFAULT"
+        if leave_out and self.index.droppable[position]:
             self._left_out.add(position)
-        skip = "NONREF" if leave_out else "DEFAULT"
+            if self._h264 and h264_unreferenced(bytes(packet), self._length_size):
+                return []
+            skip = "NONREF"
         if skip != self._skip:
             self._codec.skip_frame = self._skip = skip
-        self._next = position + 1
         try:
             return self._codec.decode(packet)
-        except (av.error.FFmpegError, ValueError) as error:
+        except self._refused as error:
             self._source.check_size()
             if position < self._first:
                 return []  # what precedes the first keyframe of a recording that was cut
@@ -167,12 +175,10 @@ class FrameDecoder:
 
     def _drain(self) -> list[Any]:
         """Empty the decoder of what waits in it; it has to start anew afterwards."""
-        import av
-
         self._emptied, self._next = self._next or 0, None
         try:
             return self._codec.decode(None)
-        except (av.error.FFmpegError, ValueError) as error:
+        except self._refused as error:
             raise DamageError(str(error)) from error
 
     def _emit(
@@ -183,8 +189,9 @@ class FrameDecoder:
                 frame, self._count = self._count, self._count + 1
             else:
                 frame = self._frame_of.get(picture.pts, -1)
-                self._shown = max(self._shown, frame)
-                if frame < 0 or self.index.entry[frame] < self._from:
+                if frame > self._shown:
+                    self._shown = frame
+                if frame < 0 or self._entry[frame] < self._from:
                     continue  # not to be shown, or its references lie before the start
             if picture.is_corrupt and not self.index.verified:
                 raise DamageError(f"frame {frame} is marked as damaged")
