@@ -41,6 +41,7 @@ from marey.models.registry import register_model
 PAPER = "https://arxiv.org/abs/2102.05095"
 KINDS = ("divided", "joint", "space")
 STEMS = ("patch", "conv")
+POOLS = ("token", "mean")
 
 
 class Block(nn.Module):
@@ -121,6 +122,8 @@ class TimeSformer(VideoModel):
         patch: side of a patch in pixels.
         width, depth, heads: features, layers, attention heads.
         stem: "patch" (one linear map of each patch) or "conv".
+        pool: what is classified: the class token ("token", as published) or the "mean" of the real patches,
+            from which a small network learns sooner.
         qkv_bias: as in `Attention`.
         dropout: in MLPs and on tokens. drop_path: stochastic depth, growing to this at the last layer.
     """
@@ -137,6 +140,7 @@ class TimeSformer(VideoModel):
         depth: int = 12,
         heads: int = 12,
         stem: str = "patch",
+        pool: str = "token",
         qkv_bias: bool = True,
         dropout: float = 0.0,
         drop_path: float = 0.1,
@@ -149,7 +153,9 @@ class TimeSformer(VideoModel):
             raise ConfigError(f"size {spec.size} is no multiple of the patch, {patch} pixels.")
         if stem not in STEMS:
             raise ConfigError(f"stem {stem!r} is not from {', '.join(STEMS)}.")
-        self.attention = attention
+        if pool not in POOLS:
+            raise ConfigError(f"pool {pool!r} is not from {', '.join(POOLS)}.")
+        self.attention, self.pool = attention, pool
         self.grid = (spec.size[0] // patch, spec.size[1] // patch)
         self.patch_embed = PatchEmbed(width, patch) if stem == "patch" else ConvStem(width, patch)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -195,7 +201,9 @@ class TimeSformer(VideoModel):
         return reduce(self.norm(x_BTND), "b t n d -> b t d", "mean"), mask_BT
 
     def _logits(self, inputs: dict[str, Tensor], mask_BT: Mask) -> Tensor:
-        _, cls_BSD = self._tokens(inputs, mask_BT)
+        x_BTND, cls_BSD = self._tokens(inputs, mask_BT)
+        if self.pool == "mean":
+            return self.head(masked_mean(reduce(self.norm(x_BTND), "b t n d -> b t d", "mean"), mask_BT))
         # Space-only attention has a class token in every frame; they are averaged, as in the original.
         cls_BD = masked_mean(cls_BSD, mask_BT) if cls_BSD.shape[1] > 1 else cls_BSD[:, 0]
         return self.head(self.norm(cls_BD))
@@ -302,5 +310,14 @@ def timesformer_large(**keywords: Any) -> TimeSformer:
     input="rgb 8 × 56²",
 )
 def timesformer_tiny(**keywords: Any) -> TimeSformer:
-    small = {"size": 56, "patch": 8, "width": 96, "depth": 4, "heads": 3, "stem": "conv", "drop_path": 0.0}
+    small = {
+        "size": 56,
+        "patch": 8,
+        "width": 96,
+        "depth": 4,
+        "heads": 3,
+        "stem": "conv",
+        "pool": "mean",
+        "drop_path": 0.0,
+    }
     return TimeSformer(**{**small, **keywords})
