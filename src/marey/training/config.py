@@ -93,8 +93,9 @@ class SystemConfig:
     """Processes that decode for training (0: decode in the training process)."""
     on_error: Literal["error", "skip"] = "error"
     """A video that cannot be read stops the training, or is left out, counted and reported."""
-    cache_mb: int = 0
-    """Keep decoded frames of short videos in memory, up to this many MiB (needs --workers 0)."""
+    cache_mb: int | None = None
+    """Keep decoded frames of short videos in memory, up to this many MiB (default: 512 with --workers 0, which
+    it needs, else 0)."""
     save_every: int = 0
     """Save a resumable state every so many steps, besides every epoch and every five minutes."""
     log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
@@ -102,7 +103,7 @@ class SystemConfig:
 
     def __post_init__(self) -> None:
         for name in ("workers", "cache_mb", "save_every"):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"{name} must not be below 0; got {getattr(self, name)}.")
         if self.cache_mb and self.workers:
             raise ConfigError(
@@ -131,8 +132,8 @@ class TrainConfig:
     """Where the weights start: `default`, a hub or torchvision name, or a local file. None: at random."""
     model_args: tuple[str, ...] = ()
     """Further keywords of the model, each as key=value."""
-    epochs: int = 12
-    """Passes over the training samples."""
+    epochs: int = 8
+    """Passes over the training samples. Enough for fine-tuning on few; training from scratch wants more."""
     batch: int = 8
     """Clips in a batch."""
     val_fraction: float = 0.2

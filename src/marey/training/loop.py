@@ -136,7 +136,7 @@ def fit(
         seed=config.seed,
         augment=config.augment,
         policy=system.on_error,
-        cache_bytes=system.cache_mb * 2**20,
+        cache_bytes=_cache_bytes(config),
     )
 
     before = {item["id"]: item for item in progress.failures}  # of the run that was cut off
@@ -239,6 +239,14 @@ def fit(
         )
     keep("best.safetensors")
     return Fitted(weights / "best.safetensors", progress.epoch + 1, "last", progress.rows, failures())
+
+
+def _cache_bytes(config: TrainConfig) -> int:
+    """Frames held in memory: by default where this process decodes by itself."""
+    megabytes = config.system.cache_mb
+    if megabytes is None:
+        megabytes = 0 if config.system.workers else 512
+    return megabytes * 2**20
 
 
 def _learn(
