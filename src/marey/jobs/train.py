@@ -119,6 +119,7 @@ def _train_all(
     from marey.models.saved import load_model, save_model
     from marey.predict.device import choose_autocast, choose_device
     from marey.report.html import write_report
+    from marey.training.allocator import keep_freed_memory
     from marey.training.build import build_model
     from marey.training.checkpoint import seed_everything
     from marey.training.loop import Task, fit
@@ -127,6 +128,8 @@ def _train_all(
         torch.set_num_threads(config.system.threads)
     device = choose_device(config.system.device)
     autocast = choose_autocast(config.system.precision, device)
+    if device == "cpu":
+        keep_freed_memory()
     names = manifest.class_names
     targets = targets_of(manifest, names)
     judged: list[Judged] = []
