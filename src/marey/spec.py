@@ -78,6 +78,5 @@ class InputSpec:
                 f"unknown input specification key {unknown[0]!r}.",
                 "the checkpoint was written by a newer version of marey, or is damaged.",
             )
-        return cls(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
-        )
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+        return cls(**values)
