@@ -15,7 +15,7 @@ from marey.cli.parse import parse
 from marey.config import from_tree, read_yaml, to_tree, to_yaml
 from marey.errors import ConfigError
 from marey.jobs.train import train
-from marey.training.config import OptimConfig, TrainConfig
+from marey.training.config import OptimConfig, SystemConfig, TrainConfig
 from tests.training.small import config
 
 
@@ -60,6 +60,28 @@ def test_a_wrong_model_name_and_a_wrong_label(capsys, motion, run, tmp_path):
     code, _, err = words(capsys, "eval", run, "--data", wrong, "--out", tmp_path)
     assert code == 1
     assert "wrong.csv line 2: 'lefft' is not a known class. Did you mean 'left'?" in err
+
+
+def test_a_logger_that_is_not_installed_is_said_before_anything_is_written(capsys, motion, tmp_path):
+    try:
+        import mlflow  # noqa: F401
+    except ModuleNotFoundError:
+        code, _, err = words(capsys, "train", "--data", motion, "--log", "mlflow", "--out", tmp_path)
+        assert code == 2
+        assert "pip install 'marey[mlflow]'" in err
+        assert not (tmp_path / "train").exists()
+
+
+def test_tensorboard_gets_the_numbers(motion, tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = config(motion, tmp_path, epochs=2, system=SystemConfig(device="cpu", log=("tensorboard",)))
+    done = train(settings, quiet=True)
+    events = EventAccumulator(str(done.run / "tensorboard"))
+    events.Reload()
+    assert len(events.Scalars("train_loss")) == 2
+    assert events.Scalars("val_top1")[-1].value == pytest.approx(done.metrics["top1"])
 
 
 def test_a_wrong_flag_suggests_and_exits_with_2(capsys):

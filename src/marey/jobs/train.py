@@ -77,11 +77,12 @@ def train(
         VideoError: a file that cannot be read. NonFiniteLossError: a training that diverged.
     """
     from marey.predict.device import choose_device
-    from marey.training.log import RunLog
+    from marey.training.log import RunLog, check_loggers
 
     manifest = Manifest.read(config.data, root=config.root)
     manifest, parts, rule = parts_of(manifest, config)
     choose_device(config.system.device)  # said before anything is written
+    check_loggers(config.system.log)
     _check_model(config, len(manifest.class_names))
     if resume is None:
         run = run or RunFolder.create(config.out, "train", config.name or config.model)

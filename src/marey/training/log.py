@@ -107,6 +107,12 @@ class RunLog:
             yield advance
 
 
+def check_loggers(names: Sequence[str]) -> None:
+    """Raise the `MissingExtraError` of the first logger that is not installed, before a run is begun."""
+    for name in names:
+        require(name, name)
+
+
 class _TensorBoard:
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         require("tensorboard", "tensorboard")
