@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from marey.data.manifest import Manifest
 from marey.errors import ConfigError
 from marey.jobs.demo import BASELINE, TEMPORAL, DemoConfig, conclusion, demo
 
@@ -17,7 +18,9 @@ def test_the_demo_writes_both_models_and_compares_them(tmp_path):
     for name in (BASELINE, TEMPORAL):
         assert {"ordered", "shuffled", "reversed", "frozen", "sentence"} <= metrics["audit"][name].keys()
         assert (done.run / name / "weights" / "best.safetensors").is_file()
-        assert metrics["models"][name]["n"] == 20
+        assert metrics["models"][name]["n"] == len(
+            Manifest.read(tmp_path / "demo" / "videos-100-0").indices("val")
+        )
     beside = metrics["audit"][TEMPORAL]["baseline"]
     assert beside["top1"] == metrics["top1"][BASELINE]
     page = done.report.read_text()

@@ -320,7 +320,12 @@ for path in sys.argv[1:]:
         except MareyError as error:
             said = type(error).__name__
         print(json.dumps([path, policy, said]))
-print(json.dumps(["peak", "", str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)]))
+try:  # the peak of this program alone: getrusage still remembers the process that it was forked from
+    with open("/proc/self/status") as status:
+        peak = next(line.split()[1] for line in status if line.startswith("VmHWM:"))
+except OSError:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps(["peak", "", str(peak)]))
 """
 
 
