@@ -15,7 +15,7 @@ import marey
 SOURCE = Path(marey.__file__).parent
 
 # A room may import itself and the rooms named here; nothing else of marey.
-LEAVES = {"errors", "types", "spec", "files", "config", "runs"}
+LEAVES = {"errors", "types", "spec", "files", "config", "runs", "work"}
 MAY_IMPORT: dict[str, set[str]] = {
     "video": LEAVES,
     "data": LEAVES | {"video"},
@@ -33,9 +33,10 @@ LEAF_MAY_IMPORT = {
     "errors": set(),
     "types": set(),
     "spec": {"errors"},
-    "files": set(),
+    "files": {"errors"},
     "config": {"errors"},
     "runs": {"errors", "files"},
+    "work": {"errors"},
 }
 
 

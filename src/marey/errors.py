@@ -19,6 +19,7 @@ MareyError
 │       ├── UndecodableVideoError    a video track of which nothing decodes
 │       ├── TruncatedVideoError      fewer frames decode than the container lists
 │       └── VideoTooLargeError       more pixels than the limit
+├── NoRoomError               a disk that is full, or too small for what is to come
 ├── CheckpointError           weights that do not fit, are not there, or are not safe
 └── TrainingError             a run that cannot go on
     └── NonFiniteLossError    NaN or infinity, with the step and the samples
@@ -176,6 +177,10 @@ class TruncatedVideoError(VideoError):
 
 class VideoTooLargeError(VideoError):
     """More pixels a frame than the limit; refused before decoding."""
+
+
+class NoRoomError(MareyError):
+    """A disk that is full, or too small for what is to come."""
 
 
 class CheckpointError(MareyError):

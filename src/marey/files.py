@@ -1,12 +1,17 @@
-"""Writing a file whole or not at all."""
+"""Writing files and folders whole or not at all, and what goes with it: hashes, leftovers, room on the disk."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
 import secrets
+import shutil
 from pathlib import Path
 from typing import Any
+
+from marey.errors import NoRoomError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -40,3 +45,59 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Indented JSON; NaN and infinity are refused, since JSON has none."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's bytes: a file that was moved or renamed is known again by it."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def partial_path(path: Path) -> Path:
+    """Where a file or folder is written before it is renamed to `path`; tells which process of which machine."""
+    return path.with_name(f".partial-{platform.node()}-{os.getpid()}-{path.name}")
+
+
+def sweep_partials(folder: Path) -> None:
+    """Remove what killed processes of this machine left half-written under names of `partial_path`."""
+    if os.name != "posix":  # elsewhere a process cannot be asked for without harm
+        return
+    mine = platform.node()
+    for left in folder.glob(f".partial-{mine}-*"):
+        number = left.name.removeprefix(f".partial-{mine}-").split("-")[0]
+        if not number.isdigit() or int(number) == os.getpid():
+            continue
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+        except PermissionError:
+            pass
+
+
+def size_words(count: float) -> str:
+    """A number of bytes as people write it: 1.4 GB."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def require_room(thing: str, need: int, folder: Path) -> None:
+    """Raise where a folder's disk has fewer than `need` bytes free.
+
+    Raises:
+        NoRoomError: names the thing, what it needs, and what there is.
+    """
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise NoRoomError(
+            f"{thing} needs about {size_words(need)}, and {size_words(free)} are free.",
+            "make room, name another folder, or lower the size (--size).",
+            where=str(folder),
+        )

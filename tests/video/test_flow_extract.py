@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from marey.errors import ConfigError, DataError, UnknownNameError
+from marey.errors import ConfigError, DataError, NoRoomError, UnknownNameError
 from marey.video.flow import StoredFlow, compute_flow, error_bound, extract_flow, read_index
-from marey.video.flow.workers import each
 from marey.video.reader import open_video
 from marey.video.synthetic import write_video
+from marey.work import each
 from tests.shared import SHARED, needs_shared
 from tests.video.moving import endpoint_error, translation
 
@@ -178,7 +178,7 @@ def test_a_full_disk_is_refused_before_the_work(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
-    with pytest.raises(DataError, match="make room"):
+    with pytest.raises(NoRoomError, match="make room"):
         extract_flow([videos / "uneven.mp4"], tmp_path, workers=1, say=quiet)
     assert list(tmp_path.iterdir()) == []
 

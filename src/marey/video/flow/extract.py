@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shutil
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from marey.errors import ConfigError, DataError
+from marey.errors import ConfigError
+from marey.files import require_room, size_words, sweep_partials
 from marey.video.flow.index import write_index
 from marey.video.flow.job import FlowJob, FlowPlan, FlowSettings, plan_job, run_job, sample_bytes
 from marey.video.flow.methods import BOUND, flow_method
-from marey.video.flow.workers import each, guarded
+from marey.work import cores, each, guarded, print_line, progress
 
 
 class Stretch(Protocol):
@@ -61,7 +57,7 @@ class FlowReport:
     def __str__(self) -> str:
         lines = [
             f"{self.written} videos computed ({self.fields} fields), {self.found} found, "
-            f"{len(self.failures)} failed; {_size(self.bytes)} in {self.out}"
+            f"{len(self.failures)} failed; {size_words(self.bytes)} in {self.out}"
         ]
         if self.share_beyond_bound:
             lines.append(
@@ -102,7 +98,7 @@ def extract_flow(
     Raises:
         UnknownNameError: no such method.
         ConfigError: settings that cannot be.
-        DataError: there is not enough room on the disk; nothing was computed.
+        NoRoomError: there is not enough room on the disk; nothing was computed.
     """
     learned = flow_method(method).learned
     if (size is not None and size < 16) or not bound > 0 or (workers is not None and workers < 1):
@@ -112,18 +108,17 @@ def extract_flow(
         )
     if weights is not None and not learned:
         raise ConfigError(f"weights are for raft-small and raft-large; {method} has none.")
-    say = say or _print
+    say = say or print_line
     settings = FlowSettings(method, size, float(bound), None if weights is None else str(weights))
     jobs = list(dict.fromkeys(_job(video) for video in videos))
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    _sweep(out)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(workers or (1 if learned else cores), max(len(jobs), 1))
+    sweep_partials(out)
+    count = min(workers or (1 if learned else cores()), max(len(jobs), 1))
 
     plans: dict[FlowJob, FlowPlan] = {}
     failures: dict[FlowJob, str] = {}
-    for job, plan_or_error in each(jobs, plan_job, (settings, out), count):
+    for job, plan_or_error in each(jobs, plan_job, (settings, out), count, start=_one_thread):
         if isinstance(plan_or_error, FlowPlan):
             plans[job] = plan_or_error
         else:
@@ -136,9 +131,9 @@ def extract_flow(
     _estimate(todo, settings, plans, out, say)
 
     made: dict[FlowJob, dict[str, Any]] = {}
-    with _progress(sum(plans[job].fields for job in todo), say) as advance:
+    with progress("flow", sum(plans[job].fields for job in todo), "fields", say) as advance:
         tasks = [(job, plans[job]) for job in todo]
-        for (job, plan), outcome in each(tasks, _run, (settings, out), count):
+        for (job, plan), outcome in each(tasks, _run, (settings, out), count, start=_one_thread):
             if isinstance(outcome, dict):
                 made[job] = outcome
             else:
@@ -194,89 +189,17 @@ def _estimate(
     need = int(pixels * (sum(measured) / len(measured) if measured else 2.0))
     free = shutil.disk_usage(out).free
     say(
-        f"{settings.method} flow of {len(todo)} videos, {fields} fields: about {_size(need)} in {out} "
-        f"(measured on {len(measured)} of them; {_size(free)} free)"
+        f"{settings.method} flow of {len(todo)} videos, {fields} fields: about {size_words(need)} in {out} "
+        f"(measured on {len(measured)} of them; {size_words(free)} free)"
     )
-    if need > free:
-        raise DataError(
-            f"the flow needs about {_size(need)}, and {_size(free)} are free.",
-            "make room, name another folder, or lower the size (--size).",
-            where=str(out),
-        )
+    require_room("the flow", need, out)
 
 
-def _sweep(out: Path) -> None:
-    """Remove what killed processes of this machine left half-written."""
-    if os.name != "posix":  # elsewhere a process cannot be asked for without harm
-        return
-    mine = platform.node()
-    for folder in out.glob(f".partial-{mine}-*"):
-        number = folder.name.removeprefix(f".partial-{mine}-").split("-")[0]
-        if not number.isdigit() or int(number) == os.getpid():
-            continue
-        try:
-            os.kill(int(number), 0)
-        except ProcessLookupError:
-            shutil.rmtree(folder, ignore_errors=True)
-        except PermissionError:
-            pass
+def _one_thread() -> None:
+    import cv2
 
-
-@contextmanager
-def _progress(total: int, say: Callable[[str], None]) -> Iterator[Callable[[int], None]]:
-    """One bar with fields/s and time left; where there is no terminal, a line at most every 10 seconds."""
-    began = time.monotonic()
-    done, told = 0, began
-
-    def rate() -> float:
-        return done / max(time.monotonic() - began, 1e-9)
-
-    if not total:
-        yield lambda n: None
-        return
-    if not sys.stderr.isatty():
-
-        def plain(n: int) -> None:
-            nonlocal done, told
-            done += n
-            if time.monotonic() - told > 10 or done == total:
-                told = time.monotonic()
-                say(f"{done}/{total} fields, {rate():.1f} fields/s, {(total - done) / rate():.0f} s left")
-
-        yield plain
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("flow"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]} fields/s"),
-    )
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("flow", total=total, rate="–")
-
-        def advance(n: int) -> None:
-            nonlocal done
-            done += n
-            bar.update(task, advance=n, rate=f"{rate():.1f}")
-
-        yield advance
+    cv2.setNumThreads(1)  # the videos run side by side already
 
 
 def _folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
-
-
-def _size(count: int) -> str:
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
-
-
-def _print(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

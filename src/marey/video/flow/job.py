@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marey.errors import SegmentError
+from marey.files import file_hash
 from marey.video.flow.methods import compute_flow
 from marey.video.flow.store import FORMAT, FlowWriter, is_complete
 from marey.video.picture import target_size
@@ -86,8 +87,8 @@ def plan_job(job: FlowJob, settings: FlowSettings, out: Path) -> FlowPlan:
         height, width = target_size(settings.size, reader.info.height, reader.info.width)
     if not fields:
         raise SegmentError("there is one frame here; flow needs two at least.", where=str(job))
-    content = _hash(path)
-    weights = None if settings.weights is None else _hash(Path(settings.weights))
+    content = file_hash(path)
+    weights = None if settings.weights is None else file_hash(Path(settings.weights))
     made_of = {**asdict(settings), "weights": weights, "format": FORMAT, "content": content}
     made_of |= {"start": job.start, "end": job.end}
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
@@ -173,8 +174,3 @@ def _frame_times(reader: Any, job: FlowJob) -> NDArray[np.float64]:
             where=job.path,
         )
     return times[inside]
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

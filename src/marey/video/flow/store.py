@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marey.errors import DataError, SegmentError
+from marey.files import partial_path
 from marey.types import FloatArray, UInt8Array
 from marey.video.flow.methods import BOUND, Fields, Flow
 
@@ -90,7 +90,7 @@ class FlowWriter:
         self.written = 0
         self._beyond = 0.0
         self._ticks = _ticks(times)
-        self._work = self.folder.with_name(f".partial-{platform.node()}-{os.getpid()}-{self.folder.name}")
+        self._work = partial_path(self.folder)
         self._files: list[tuple[Any, Any]] = []
 
     def __enter__(self) -> FlowWriter:
