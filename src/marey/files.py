@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import platform
 import secrets
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,41 @@ def file_hash(path: str | Path) -> str:
     """SHA-256 of a file's bytes: a file that was moved or renamed is known again by it."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def key_of(made_of: dict[str, Any]) -> str:
+    """Sixteen hexadecimal digits that stand for all that decides a result: content and settings, plain JSON."""
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def plain_stem(path: Path) -> str:
+    """A video's name without its suffix, in letters, digits, dots and underscores alone, for names of results."""
+    return "".join(c if c.isalnum() or c in "._" else "_" for c in path.stem)[:80].lstrip(".") or "video"
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file as text; none where it is not there."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def renew_table(
+    path: Path, columns: Sequence[str], rows: Iterable[dict[str, str]], identity: Sequence[str]
+) -> None:
+    """Rows of a CSV file are replaced by those that agree with them in the columns `identity`; others stay."""
+
+    def name(row: dict[str, str]) -> tuple[str, ...]:
+        return tuple(row.get(column) or "" for column in identity)
+
+    table = {name(row): row for row in read_table(path)}
+    table.update({name(row): row for row in rows})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", restval="")
+    writer.writeheader()
+    writer.writerows(table.values())
+    write_text(path, text.getvalue())
 
 
 def partial_path(path: Path) -> Path:

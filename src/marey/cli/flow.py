@@ -14,7 +14,7 @@ from marey.cli.parse import parse
 from marey.errors import ConfigError
 
 if TYPE_CHECKING:
-    from marey.video.flow.extract import Stretch
+    from marey.video.stretch import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def run(args: Sequence[str]) -> int:
     return report.exit_code
 
 
-def _videos(config: FlowConfig) -> Sequence[str | Stretch]:
+def _videos(config: FlowConfig) -> Sequence[str | Place]:
     """Samples of a manifest with their segments, or the paths of videos."""
     path = Path(config.data)
     held = any((path / f"manifest{suffix}").is_file() for suffix in (".csv", ".parquet"))

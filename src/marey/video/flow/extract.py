@@ -6,25 +6,15 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from marey.errors import ConfigError
 from marey.files import require_room, size_words, sweep_partials
 from marey.video.flow.index import write_index
-from marey.video.flow.job import FlowJob, FlowPlan, FlowSettings, plan_job, run_job, sample_bytes
+from marey.video.flow.job import FlowPlan, FlowSettings, plan_job, run_job, sample_bytes
 from marey.video.flow.methods import BOUND, flow_method
+from marey.video.stretch import Place, Stretch, stretches
 from marey.work import cores, each, guarded, print_line, progress
-
-
-class Stretch(Protocol):
-    """What a sample of a manifest offers: a path, and the seconds of a segment or None."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def start(self) -> float | None: ...
-    @property
-    def end(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +58,7 @@ class FlowReport:
 
 
 def extract_flow(
-    videos: Iterable[str | Path | Stretch],
+    videos: Iterable[str | Path | Place],
     out: str | Path,
     *,
     method: str = "dis-medium",
@@ -110,27 +100,27 @@ def extract_flow(
         raise ConfigError(f"weights are for raft-small and raft-large; {method} has none.")
     say = say or print_line
     settings = FlowSettings(method, size, float(bound), None if weights is None else str(weights))
-    jobs = list(dict.fromkeys(_job(video) for video in videos))
+    jobs = stretches(videos)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     sweep_partials(out)
     count = min(workers or (1 if learned else cores()), max(len(jobs), 1))
 
-    plans: dict[FlowJob, FlowPlan] = {}
-    failures: dict[FlowJob, str] = {}
+    plans: dict[Stretch, FlowPlan] = {}
+    failures: dict[Stretch, str] = {}
     for job, plan_or_error in each(jobs, plan_job, (settings, out), count, start=_one_thread):
         if isinstance(plan_or_error, FlowPlan):
             plans[job] = plan_or_error
         else:
             failures[job] = plan_or_error
-    ahead: dict[str, FlowJob] = {}  # two videos of the same content are one piece of work
+    ahead: dict[str, Stretch] = {}  # two videos of the same content are one piece of work
     for job in (job for job in jobs if job in plans and not plans[job].found):
         first = ahead.setdefault(plans[job].key, job)
         plans[job] = replace(plans[job], folder=plans[first].folder)
     todo = list(ahead.values())
     _estimate(todo, settings, plans, out, say)
 
-    made: dict[FlowJob, dict[str, Any]] = {}
+    made: dict[Stretch, dict[str, Any]] = {}
     with progress("flow", sum(plans[job].fields for job in todo), "fields", say) as advance:
         tasks = [(job, plans[job]) for job in todo]
         for (job, plan), outcome in each(tasks, _run, (settings, out), count, start=_one_thread):
@@ -158,20 +148,14 @@ def extract_flow(
     )
 
 
-def _job(video: str | Path | Stretch) -> FlowJob:
-    if isinstance(video, (str, Path)):
-        return FlowJob(str(Path(video).absolute()))
-    return FlowJob(str(Path(video.path).absolute()), video.start, video.end)
-
-
-def _run(task: tuple[FlowJob, FlowPlan], settings: FlowSettings, out: Path) -> dict[str, Any]:
+def _run(task: tuple[Stretch, FlowPlan], settings: FlowSettings, out: Path) -> dict[str, Any]:
     return run_job(task[0], settings, out, task[1])
 
 
 def _estimate(
-    todo: list[FlowJob],
+    todo: list[Stretch],
     settings: FlowSettings,
-    plans: dict[FlowJob, FlowPlan],
+    plans: dict[Stretch, FlowPlan],
     out: Path,
     say: Callable[[str], None],
 ) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marey.errors import SegmentError
-from marey.files import file_hash
+from marey.files import file_hash, key_of, plain_stem
 from marey.video.flow.methods import compute_flow
 from marey.video.flow.store import FORMAT, FlowWriter, is_complete
 from marey.video.picture import target_size
 from marey.video.reader import open_video
+from marey.video.stretch import Stretch
 
 _CHUNK_BYTES = 48 << 20  # decoded frames held at once: an hour of video takes no more memory than a minute
 
@@ -37,20 +36,6 @@ class FlowSettings:
     size: int | None = 256
     bound: float = 20.0
     weights: str | None = None
-
-
-@dataclass(frozen=True)
-class FlowJob:
-    """A video, or the stretch [start, end) of it in seconds."""
-
-    path: str
-    start: float | None = None
-    end: float | None = None
-
-    def __str__(self) -> str:
-        if self.start is None and self.end is None:
-            return self.path
-        return f"{self.path} [{self.start or 0:g}–{'end' if self.end is None else f'{self.end:g}'} s]"
 
 
 @dataclass(frozen=True)
@@ -75,7 +60,7 @@ class FlowPlan:
     found: bool
 
 
-def plan_job(job: FlowJob, settings: FlowSettings, out: Path) -> FlowPlan:
+def plan_job(job: Stretch, settings: FlowSettings, out: Path) -> FlowPlan:
     """Hash the file, count its frames (without decoding), and see whether the work is done already.
 
     The folder's name ends in a key of the file's content and the settings: a video that was moved or renamed
@@ -91,15 +76,15 @@ def plan_job(job: FlowJob, settings: FlowSettings, out: Path) -> FlowPlan:
     weights = None if settings.weights is None else file_hash(Path(settings.weights))
     made_of = {**asdict(settings), "weights": weights, "format": FORMAT, "content": content}
     made_of |= {"start": job.start, "end": job.end}
-    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+    key = key_of(made_of)
     # Matching by key alone, not by the stem, finds what was computed under another name of the same file.
     here = sorted(out.glob(f"*-{key}")) if out.is_dir() else []
     whole = [folder.name for folder in here if is_complete(folder)]
-    stem = "".join(c if c.isalnum() or c in "._" else "_" for c in path.stem)[:80].lstrip(".") or "video"
-    return FlowPlan(key, whole[0] if whole else f"{stem}-{key}", fields, height, width, content, bool(whole))
+    name = whole[0] if whole else f"{plain_stem(path)}-{key}"
+    return FlowPlan(key, name, fields, height, width, content, bool(whole))
 
 
-def run_job(job: FlowJob, settings: FlowSettings, out: Path, plan: FlowPlan) -> dict[str, Any]:
+def run_job(job: Stretch, settings: FlowSettings, out: Path, plan: FlowPlan) -> dict[str, Any]:
     """Compute the flow of one job and write its folder, whole or not at all.
 
     Returns:
@@ -136,7 +121,7 @@ def run_job(job: FlowJob, settings: FlowSettings, out: Path, plan: FlowPlan) -> 
     return {**info, "share_beyond_bound": writer.share_beyond}
 
 
-def sample_bytes(job: FlowJob, settings: FlowSettings, plan: FlowPlan, pairs: int = 3) -> float:
+def sample_bytes(job: Stretch, settings: FlowSettings, plan: FlowPlan, pairs: int = 3) -> float:
     """Bytes that a pixel of this video's flow takes on disk, measured on a few pairs from its middle.
 
     DIS stands in for the slower methods: their fields compress alike, and an estimate must not take minutes.
@@ -161,7 +146,7 @@ def sample_bytes(job: FlowJob, settings: FlowSettings, plan: FlowPlan, pairs: in
     return used / (len(flow) * plan.height * plan.width)
 
 
-def _frame_times(reader: Any, job: FlowJob) -> NDArray[np.float64]:
+def _frame_times(reader: Any, job: Stretch) -> NDArray[np.float64]:
     """The times of the frames that are on screen at any moment of the stretch."""
     times: NDArray[np.float64] = reader.times
     ends = np.append(times[1:], reader.info.end)
