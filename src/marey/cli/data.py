@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -16,7 +16,7 @@ from marey.errors import ConfigError, UnknownNameError
 VERBS = {
     "summary": "counts, lengths, frame rates and sizes of a data set",
     "split": "add a grouped, stratified split to a manifest",
-    "make": "make videos with known motion",
+    "make": "make videos with known motion, or long ones with known segments",
 }
 
 
@@ -60,16 +60,19 @@ class SplitConfig:
 class MakeConfig:
     """Make encoded videos with known motion, of which no single frame tells the class."""
 
-    kind: Annotated[Literal["motion"], tyro.conf.Positional]
-    """motion: eleven classes of motion of one object."""
+    kind: Annotated[Literal["motion", "steps"], tyro.conf.Positional]
+    """motion: short clips, eleven classes of motion of one object. steps: long videos in which motions of two objects
+    begin and end, with pauses; a row a segment."""
     to: Annotated[str, tyro.conf.Positional]
     """The folder to make."""
-    clips: int = 1200
-    """How many videos."""
+    clips: int | None = None
+    """How many videos (default: 1200 of motion, 80 of steps)."""
+    seconds: float = 30.0
+    """Length of each video of steps."""
     size: int = 64
     """Width and height in pixels."""
-    val: float = 0.2
-    """Share marked val; the rest is train."""
+    val: float | None = None
+    """Share marked val, the rest is train (default: 0.2 of motion, 0.25 of steps)."""
     seed: int = 0
     """Another seed is another set."""
 
@@ -120,8 +123,18 @@ def _split(args: Sequence[str]) -> int:
 
 def _make(args: Sequence[str]) -> int:
     config = parse(MakeConfig, args, "data make")
-    from marey.video.synthetic import make_motion
+    chosen: dict[str, Any] = {"seed": config.seed, "size": config.size}
+    if config.val is not None:
+        chosen["val"] = config.val
+    if config.kind == "steps":
+        from marey.video.steps import make_steps
 
-    path = make_motion(config.to, clips=config.clips, seed=config.seed, size=config.size, val=config.val)
-    print(f"{path}: {config.clips} videos")
+        videos = 80 if config.clips is None else config.clips
+        path = make_steps(config.to, videos=videos, seconds=config.seconds, **chosen)
+    else:
+        from marey.video.synthetic import make_motion
+
+        videos = 1200 if config.clips is None else config.clips
+        path = make_motion(config.to, clips=videos, **chosen)
+    print(f"{path}: {videos} videos")
     return 0
