@@ -150,11 +150,11 @@ class Manifest:
         )
         for name, column in ours.items():
             table = table.set_column(table.column_names.index(name), name, column)
-        table, origin, several = merge_rows(table.combine_chunks(), origin, multi_label)
+        table, origin, several = merge_rows(table, origin, multi_label)
         if files:
             rules.files_exist(table["path"], origin, lambda p: _resolve(root, p))
         names = tuple(class_names) if class_names is not None else _class_names(table["label"])
-        return cls(table.combine_chunks(), root, names, several, origin)
+        return cls(table, root, names, several, origin)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

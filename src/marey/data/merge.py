@@ -7,11 +7,14 @@ import warnings
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from marey.data.origin import DataWarning, Index, Origin
 from marey.data.rules import refuse
 
 _KEY = ["path", "start", "end"]
+_ROWS = 4096  # rows looked at at once
+_R = 0x2545F4914F6CDD1D  # any odd number
 
 
 def merge_rows(table: pa.Table, origin: Origin, multi_label: bool | None) -> tuple[pa.Table, Origin, bool]:
@@ -50,15 +53,49 @@ def merge_rows(table: pa.Table, origin: Origin, multi_label: bool | None) -> tup
 
 def _same_sample(table: pa.Table) -> list[Index]:
     """Sets of two rows or more with the same path, start and end."""
-    keys = table.select(_KEY).append_column("row", pa.array(np.arange(table.num_rows)))
-    counted = keys.group_by(_KEY, use_threads=False).aggregate([("row", "count")])
-    if counted.num_rows == table.num_rows:
+    marks = _marks(table)
+    ranked = np.sort(marks)
+    if not (ranked[1:] == ranked[:-1]).any():
         return []
+    order = np.argsort(marks, kind="stable")
+    again = np.flatnonzero(marks[order][1:] == marks[order][:-1])
+    alike = np.unique(np.concatenate([order[again], order[again + 1]]))
+    keys = table.select(_KEY).take(pa.array(alike)).append_column("row", pa.array(alike))
     grouped = keys.group_by(_KEY, use_threads=False).aggregate([("row", "list")])
     grouped = grouped.filter(pc.greater(pc.list_value_length(grouped["row_list"]), 1))
     return sorted(
         (np.sort(np.asarray(rows)) for rows in grouped["row_list"].to_pylist()), key=lambda r: int(r[0])
     )
+
+
+def _marks(table: pa.Table) -> NDArray[np.uint64]:
+    """A number a row, the same for the same path, start and end, and as good as never for others: a table of a
+    million rows is not grouped to find out that no two are the same.
+
+    Of a path it is the sum of its bytes b_j·r^j modulo 2^64; the powers run on over many paths at once, and
+    each sum is brought back to r^0 at the end.
+    """
+    parts = [np.zeros(0, np.uint64)]
+    forth = back = np.ones(0, np.uint64)
+    for chunk in table["path"].chunks:
+        for begin in range(0, len(chunk), _ROWS):
+            some = chunk.slice(begin, _ROWS)
+            offsets = np.frombuffer(some.buffers()[1], np.int32)[some.offset : some.offset + len(some) + 1]
+            raw = np.frombuffer(some.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+            if len(raw) > len(forth):
+                forth, back = _powers(_R, 2 * len(raw)), _powers(pow(_R, -1, 2**64), 2 * len(raw))
+            at = offsets[:-1] - offsets[0]
+            parts.append(np.add.reduceat(raw * forth[: len(raw)], at) * back[at])
+    marks = np.concatenate(parts)
+    for name, factor in (("start", 0x9E3779B97F4A7C15), ("end", 0xC2B2AE3D27D4EB4F)):
+        seconds = pc.fill_null(table[name], -1.0).to_numpy() + 0.0
+        marks += seconds.view(np.uint64) * np.uint64(factor)
+    return marks
+
+
+def _powers(base: int, count: int) -> NDArray[np.uint64]:
+    """1, base, base², …, modulo 2^64."""
+    return np.multiply.accumulate(np.r_[np.uint64(1), np.full(count - 1, base, np.uint64)])
 
 
 def _check_set(table: pa.Table, origin: Origin, rows: Index) -> None:

@@ -16,18 +16,47 @@ from marey.data.origin import Index, Origin
 from marey.errors import ManifestError
 
 _BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _SEPARATORS = (",", ";", "\t")
+_BLOCK = 1 << 20  # bytes read at once
 
 
 def read_csv(path: Path, root: Path) -> RawRows:
     """Every cell as text. UTF-8 with or without BOM; LF, CRLF or CR; quoted cells may hold newlines; blank
     lines are passed over. The separator is the one of `,` `;` tab that the header holds most often.
 
+    The file is read in blocks and never held whole. One with any fault is read a second time, slowly, to say
+    where the fault is.
+
     Raises:
         ManifestError: not UTF-8, no header, or a row with more or fewer cells than the header.
     """
+    lines, quotes = _record_lines(path)
+    with path.open("rb") as file:
+        head = file.read(_BLOCK)
+    first = head.removeprefix(_BOM).lstrip(b"\r\n").split(b"\n", 1)
+    plain = len(first) == 2 and head[:2] not in _UTF16 and b"\0" not in first[0]
+    if plain:
+        try:
+            header = first[0].decode("utf-8")
+            separator = max(_SEPARATORS, key=header.count)
+            table = pacsv.read_csv(
+                path,
+                read_options=pacsv.ReadOptions(block_size=_BLOCK),
+                parse_options=pacsv.ParseOptions(delimiter=separator, newlines_in_values=quotes),
+                convert_options=_as_text(header, separator),
+            )
+        except (UnicodeDecodeError, pa.ArrowInvalid):
+            return _read_carefully(path, root)
+        if len(lines) == table.num_rows + 1:  # else a quoted cell holds a newline
+            return RawRows(table, Origin(path.name, "line", lines[1:]), root)
+    return _read_carefully(path, root)
+
+
+def _read_carefully(path: Path, root: Path) -> RawRows:
+    """The same from memory, on one thread: only then does a bad row know its number."""
     data = path.read_bytes()
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if data[:2] in _UTF16:
         raise ManifestError("the file is UTF-16.", "save it as CSV in UTF-8.", where=path.name)
     data = data.removeprefix(_BOM)
     if b"\r" in data and b"\n" not in data:
@@ -46,7 +75,7 @@ def read_csv(path: Path, root: Path) -> RawRows:
 
     header = data.lstrip(b"\r\n").split(b"\n", 1)[0].decode("utf-8")
     separator = max(_SEPARATORS, key=header.count)
-    lines = _record_lines(data, separator)
+    lines = _parsed_lines(data, separator)
     bad: list[pacsv.InvalidRow] = []
 
     def refuse(row: pacsv.InvalidRow) -> str:
@@ -54,17 +83,13 @@ def read_csv(path: Path, root: Path) -> RawRows:
         return "skip"
 
     try:
-        # one thread: only then does a bad row know its number
-        names = next(csv.reader(io.StringIO(header), delimiter=separator))
         table = pacsv.read_csv(
             pa.BufferReader(data),
             read_options=pacsv.ReadOptions(use_threads=False),
             parse_options=pacsv.ParseOptions(
                 delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse
             ),
-            convert_options=pacsv.ConvertOptions(
-                column_types={name: pa.string() for name in names}, strings_can_be_null=False
-            ),
+            convert_options=_as_text(header, separator),
         )
     except pa.ArrowInvalid as error:
         raise ManifestError(f"not readable as CSV: {error}", where=path.name) from None
@@ -81,6 +106,11 @@ def read_csv(path: Path, root: Path) -> RawRows:
     return RawRows(table, Origin(path.name, "line", lines[1:]), root)
 
 
+def _as_text(header: str, separator: str) -> pacsv.ConvertOptions:
+    names = next(csv.reader(io.StringIO(header), delimiter=separator))
+    return pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+
+
 def read_parquet(path: Path, root: Path) -> RawRows:
     """Columns with their types; a `label` that is a list of names is a sample with several labels.
 
@@ -94,20 +124,40 @@ def read_parquet(path: Path, root: Path) -> RawRows:
     return RawRows(table, Origin(path.name, "row", np.arange(1, table.num_rows + 1, dtype=np.int64)), root)
 
 
-def _record_lines(data: bytes, separator: str) -> Index:
-    """The line (from 1) on which each record begins, the header first; blank lines have none."""
-    if b'"' in data:  # a quoted cell may hold newlines: only a parser knows
-        reader = csv.reader(io.StringIO(data.decode("utf-8"), newline=""), delimiter=separator)
-        starts, line = [], 1
-        for record in reader:
-            if record:
-                starts.append(line)
-            line = reader.line_num + 1
-        return np.asarray(starts, dtype=np.int64)
-    raw = np.frombuffer(data, dtype=np.uint8)
-    ends = np.flatnonzero(raw == 10)
-    begins = np.concatenate([[0], ends + 1])
-    stops = np.concatenate([ends, [len(raw)]])
-    length = stops - begins
-    length -= (length > 0) & (raw[np.maximum(stops - 1, 0)] == 13)
-    return (np.flatnonzero(length > 0) + 1).astype(np.int64)
+def _record_lines(path: Path) -> tuple[Index, bool]:
+    """The lines (from 1) that are not blank, the header first, and whether there is a double quote anywhere.
+    Where no quoted cell holds a newline, these are the lines on which the records begin."""
+    found: list[Index] = []
+    quotes, line, open_length, after_cr = False, 1, 0, False
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            quotes = quotes or b'"' in block
+            raw = np.frombuffer(block, dtype=np.uint8)
+            ends = np.flatnonzero(raw == 10)
+            if len(ends):
+                length = np.diff(ends, prepend=-1) - 1
+                before_cr = (
+                    raw[np.maximum(ends - 1, 0)] == 13
+                )  # of an empty line it is another line's, or none
+                before_cr[0] = before_cr[0] if ends[0] else after_cr
+                length[0] += open_length
+                found.append(np.flatnonzero(length - ((length > 0) & before_cr)) + line)
+                line += len(ends)
+                open_length = 0
+            rest = len(raw) - (int(ends[-1]) + 1 if len(ends) else 0)
+            open_length += rest
+            after_cr = bool(raw[-1] == 13)
+    if open_length > int(after_cr):
+        found.append(np.array([line]))
+    return (np.concatenate(found).astype(np.int64) if found else np.zeros(0, np.int64)), quotes
+
+
+def _parsed_lines(data: bytes, separator: str) -> Index:
+    """The line on which each record begins, by parsing: a quoted cell may hold newlines."""
+    reader = csv.reader(io.StringIO(data.decode("utf-8"), newline=""), delimiter=separator)
+    starts, line = [], 1
+    for record in reader:
+        if record:
+            starts.append(line)
+        line = reader.line_num + 1
+    return np.asarray(starts, dtype=np.int64)
