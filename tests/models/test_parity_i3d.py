@@ -78,6 +78,25 @@ def test_same_padding_at_odd_lengths(frames: int) -> None:
 
 
 @torch.no_grad()
+def test_the_public_googlenet_is_fed_as_it_was_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision's network scales its preset's output to −1…1 by itself; I3D must be given that at once."""
+    from torchvision.models import GoogLeNet_Weights, googlenet
+
+    image_network = randomise(
+        googlenet(weights=None, init_weights=False, transform_input=True), seed=4
+    ).eval()
+    state = image_network.state_dict()
+    monkeypatch.setattr(GoogLeNet_Weights, "get_state_dict", lambda *_, **__: state)
+    model = create_model("i3d", num_classes=3, pretrained="GoogLeNet_Weights.IMAGENET1K_V1").eval()
+    still = torch.randint(0, 256, (1, 1, 3, 65, 65), dtype=torch.uint8).expand(-1, 9, -1, -1, -1)
+    preset = GoogLeNet_Weights.IMAGENET1K_V1.transforms()
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (preset.mean, preset.std))
+    theirs = image_network.conv1(image_network._transform_input((still[:, 0] / 255 - mean) / std))
+    y, _ = model.get_submodule("Conv3d_1a_7x7")(model.normalise("rgb", still).transpose(1, 2), None)
+    assert_parity(y[:, :, 2, 3:-3, 3:-3], theirs[:, :, 3:-3, 3:-3])
+
+
+@torch.no_grad()
 def test_an_image_inception_inflates() -> None:
     """Away from its ends, a still clip gives the first block what the image network gives the image."""
     from torchvision.models import googlenet

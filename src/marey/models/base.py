@@ -97,7 +97,7 @@ class VideoModel(nn.Module):
         lead = inputs[wanted[0]]
         batch, frames = lead.shape[:2]
         if mask_BT is not None:
-            # A field of flow lies between two frames: it is real where the later of them is.
+            # A field of flow is real where the later of its two frames is.
             if wanted[0] != "rgb" and mask_BT.ndim == 2 and mask_BT.shape[1] == frames + 1:
                 mask_BT = mask_BT[:, 1:]
             mask_BT = check_mask(mask_BT, batch, frames)
@@ -111,7 +111,10 @@ class VideoModel(nn.Module):
                     mask_BT = torch.ones(batch, frames, dtype=torch.bool, device=lead.device)
                 mask_BT = F.pad(mask_BT, (0, short))
                 inputs = {name: F.pad(x, (0, 0, 0, 0, 0, 0, 0, short)) for name, x in inputs.items()}
-        return {name: self.normalise(name, x) for name, x in inputs.items()}, mask_BT
+        # What stands in the padding is gone from here on: nothing that it holds can be seen or overflow.
+        return {
+            name: zero_padding(self.normalise(name, x), _own_mask(x, mask_BT)) for name, x in inputs.items()
+        }, mask_BT
 
     # --- the two things that a model gives ---------------------------------------------------------------
 
@@ -206,6 +209,12 @@ class VideoModel(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.name}, num_classes={self.num_classes}, {'+'.join(self.spec.modalities)}"
+
+
+def _own_mask(x_BTCHW: Tensor, mask_BT: Mask) -> Mask:
+    """The clip's mask for one of its inputs: a field of flow lies between two frames, so it has one fewer."""
+    short = mask_BT is not None and mask_BT.shape[1] == x_BTCHW.shape[1] + 1
+    return mask_BT[:, 1:] if mask_BT is not None and short else mask_BT
 
 
 def set_frozen_batch_norm(model: VideoModel, frozen: bool = True) -> None:

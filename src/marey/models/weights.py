@@ -254,11 +254,13 @@ def _from_torchvision(name: str) -> Checkpoint:
     except (URLError, OSError, RuntimeError) as error:
         raise _unreachable(name, weights.url, error) from error
     preset = weights.transforms()
+    # torchvision's Inception networks scale what the preset gives back to −1…1 themselves (`transform_input`)
+    rescaled = name.startswith(("GoogLeNet_", "Inception_"))
     return Checkpoint(
         state=dict(state),
         facts=Facts(
-            mean=_triple(list(preset.mean)),
-            std=_triple(list(preset.std)),
+            mean=(0.5,) * 3 if rescaled else _triple(list(preset.mean)),
+            std=(0.5,) * 3 if rescaled else _triple(list(preset.std)),
             num_classes=len(weights.meta["categories"]),
             architecture=f"torchvision {name}",
         ),
