@@ -15,15 +15,15 @@ import marey
 SOURCE = Path(marey.__file__).parent
 
 # A room may import itself and the rooms named here; nothing else of marey.
-LEAVES = {"errors", "types", "spec", "files", "config", "runs", "work"}
+LEAVES = {"errors", "types", "spec", "files", "config", "runs", "tensors", "work"}
 MAY_IMPORT: dict[str, set[str]] = {
     "video": LEAVES,
     "data": LEAVES | {"video"},
     "models": LEAVES,
     "metrics": LEAVES,
     "localize": LEAVES | {"models.masked"},
-    "predict": LEAVES | {"video", "data", "models", "metrics"},
-    "training": LEAVES | {"video", "data", "models", "metrics", "predict"},
+    "predict": LEAVES | {"video", "data", "models", "metrics", "localize"},
+    "training": LEAVES | {"video", "data", "models", "metrics", "localize", "predict"},
     "report": LEAVES | {"video", "data", "metrics", "predict"},
     "jobs": LEAVES | {"video", "data", "models", "metrics", "localize", "predict", "training", "report"},
     "cli": LEAVES
@@ -36,6 +36,7 @@ LEAF_MAY_IMPORT = {
     "files": {"errors"},
     "config": {"errors"},
     "runs": {"errors", "files"},
+    "tensors": {"errors", "files"},
     "work": {"errors"},
 }
 
