@@ -33,10 +33,12 @@ class VideoModel(nn.Module):
         frozen_batch_norm: whether batch norm is held still (see `set_frozen_batch_norm`).
         head_prefixes: names of the sub-modules that make up the head; the rest is the backbone.
         backbone_prefixes: names of sub-modules that are image backbones with a state dict of their own.
+        sees_single_frames: whether its features of a frame depend on that frame alone.
     """
 
     head_prefixes: tuple[str, ...] = ("head",)
     backbone_prefixes: tuple[str, ...] = ()
+    sees_single_frames = False
     mean: Tensor
     std: Tensor
 

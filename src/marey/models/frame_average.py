@@ -40,6 +40,7 @@ class FrameAverage(VideoModel):
 
     head_prefixes = ("head",)
     backbone_prefixes = ("backbone",)
+    sees_single_frames = True
 
     def __init__(
         self,

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +81,15 @@ def save_model(
         "extra": extra or {},
     }
     write_tensors(path, state or model.state_dict(), about)
+
+
+def fingerprint(model: VideoModel) -> str:
+    """SHA-256 of what a model computes: its name, its keywords and every weight, wherever they came from."""
+    digest = hashlib.sha256(json.dumps([model.name, model.kwargs], sort_keys=True).encode())
+    for key, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
