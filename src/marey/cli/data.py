@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from marey.cli.data_layouts import run_export, run_import
 from marey.cli.parse import parse
 from marey.errors import ConfigError, UnknownNameError
 
@@ -17,6 +19,8 @@ VERBS = {
     "summary": "counts, lengths, frame rates and sizes of a data set",
     "split": "add a grouped, stratified split to a manifest",
     "make": "make videos with known motion, or long ones with known segments",
+    "import": "read other formats into a manifest: UCF101, HMDB51, Kinetics, MMAction2, FiftyOne, …",
+    "export": "write a manifest in other formats",
 }
 
 
@@ -78,14 +82,15 @@ class MakeConfig:
 
 
 def run(args: Sequence[str]) -> int:
-    """Run `data summary`, `data split` or `data make`."""
+    """Run one of `VERBS`."""
     if not args or args[0] in ("-h", "--help"):
         print("usage: marey data VERB [options]\n")
         print("\n".join(f"  {verb:<9}{words}" for verb, words in VERBS.items()))
         return 0
     if args[0] not in VERBS:
         raise UnknownNameError("verb of marey data", args[0], VERBS)
-    return {"summary": _summary, "split": _split, "make": _make}[args[0]](args[1:])
+    verbs = {"summary": _summary, "split": _split, "make": _make, "import": run_import, "export": run_export}
+    return verbs[args[0]](args[1:])
 
 
 def _summary(args: Sequence[str]) -> int:
@@ -95,7 +100,10 @@ def _summary(args: Sequence[str]) -> int:
     from marey.data.manifest import Manifest
     from marey.data.summary import format_summary, summarise
 
-    summary = summarise(Manifest.read(config.data, root=config.root), workers=config.workers)
+    manifest = Manifest.read(config.data, root=config.root)
+    if manifest.read_as:
+        print(manifest.read_as, file=sys.stderr)
+    summary = summarise(manifest, workers=config.workers)
     if config.json:
         print(json.dumps(summary.to_dict(), indent=2))
     else:

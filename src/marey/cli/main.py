@@ -16,7 +16,7 @@ from marey.errors import MareyError, UnknownNameError
 
 VERBS: dict[str, str] = {
     "demo": "make videos with known motion, train two models on them, and see why time matters",
-    "data": "summarise, split or make a data set  (data summary | data split | data make)",
+    "data": "summarise, split, make, import or export a data set  (marey data --help)",
     "train": "train a classifier, judge it, and write a report",
     "eval": "judge a trained model on labelled videos",
     "audit": "test whether a model uses time: in order, shuffled, reversed, frozen",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from marey.data.clips import load_clip, load_views
     from marey.data.dataset import Batch, ClipDataset, Failure
     from marey.data.directions import flip_map_from_names
+    from marey.data.exchange import export_layout, import_layout
+    from marey.data.layouts.layout import How
     from marey.data.loader import Loader, make_loader
     from marey.data.manifest import Manifest, Sample
     from marey.data.mix import mix_batch
@@ -30,6 +32,7 @@ __all__ = [
     "DataWarning",
     "Failure",
     "Grouping",
+    "How",
     "Loader",
     "Manifest",
     "Sample",
@@ -37,10 +40,12 @@ __all__ = [
     "TimeJitter",
     "check_split",
     "clip_inputs",
+    "export_layout",
     "flip_map_from_names",
     "folds",
     "format_summary",
     "grouping",
+    "import_layout",
     "load_clip",
     "load_views",
     "make_loader",
@@ -54,6 +59,8 @@ _MODULES = {
     "clips": ("load_clip", "load_views"),
     "dataset": ("Batch", "ClipDataset", "Failure"),
     "directions": ("flip_map_from_names",),
+    "exchange": ("export_layout", "import_layout"),
+    "layouts.layout": ("How",),
     "loader": ("Loader", "make_loader"),
     "manifest": ("Manifest", "Sample"),
     "mix": ("mix_batch",),

@@ -217,8 +217,10 @@ def likely_slips(label: pa.ChunkedArray, origin: Origin, path: pa.ChunkedArray) 
             )
 
 
-def files_exist(path: pa.ChunkedArray, origin: Origin, resolve: Callable[[str], str]) -> None:
-    """Every file is there."""
+def files_exist(
+    path: pa.ChunkedArray, origin: Origin, resolve: Callable[[str], str], more: Sequence[str] = ()
+) -> None:
+    """Every file is there; `more` says besides what to do where one is not."""
     missing, count = missing_files(path, resolve)
     if not len(missing):
         return
@@ -229,7 +231,7 @@ def files_exist(path: pa.ChunkedArray, origin: Origin, resolve: Callable[[str], 
         hints.append(f"it is there as {first.replace(chr(92), '/')!r}: write paths with '/'")
     if len(missing) > 1:
         hints.append(f"{len(missing)} of {count} files are missing")
-    raise refuse(origin, rows, path, f"{first!r} is not there.", *hints)
+    raise refuse(origin, rows, path, f"{first!r} is not there.", *hints, *more)
 
 
 def missing_files(path: pa.ChunkedArray, resolve: Callable[[str], str]) -> tuple[pa.Array, int]:

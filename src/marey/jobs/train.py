@@ -291,6 +291,8 @@ def _write_fold_results(path: Path, rows: Sequence[Sequence[dict[str, Any]]]) ->
 
 def _say_data(log: RunLog, manifest: Manifest, parts: Sequence[Part], rule: str) -> None:
     kind = "multi-label" if manifest.multi_label else "single-label"
+    if manifest.read_as:
+        log.line(manifest.read_as)
     log.line(f"data: {len(manifest)} samples, {len(manifest.class_names)} classes ({kind}); {rule}")
     if len(parts) == 1:
         part = parts[0]

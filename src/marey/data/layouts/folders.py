@@ -34,7 +34,7 @@ def read_folders(root: Path) -> RawRows:
     Raises:
         ManifestError: no videos, videos outside every class folder, or splits mixed with classes.
     """
-    videos, strangers = _walk(root)
+    videos, strangers = walk(root)
     if not videos:
         seen = f"{strangers} other files" if strangers else "nothing"
         raise ManifestError(
@@ -69,7 +69,7 @@ def read_folders(root: Path) -> RawRows:
     return RawRows(pa.table(columns), Origin(str(root), "file", np.arange(len(videos), dtype=np.int64)), root)
 
 
-def _walk(root: Path) -> tuple[list[str], int]:
+def walk(root: Path) -> tuple[list[str], int]:
     """Paths of all videos relative to `root`, sorted, and how many other files there are."""
     videos: list[str] = []
     strangers = 0

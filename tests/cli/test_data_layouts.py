@@ -1,0 +1,71 @@
+"""`marey data import` and `export` as a person meets them, and training on a foreign format as it stands."""
+
+from __future__ import annotations
+
+import csv
+
+from marey.cli.main import main
+from marey.data.manifest import Manifest
+from marey.jobs.train import train
+from tests.data.layouts.examples_lists import EXAMPLES
+from tests.data.layouts.samples import lay_out
+from tests.training.small import config
+
+
+def words(capsys, *args):
+    code = main([str(a) for a in args])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_import_and_export(capsys, tmp_path):
+    folder = lay_out(tmp_path / "ucf", EXAMPLES["ucf101"])
+    made, out = tmp_path / "made.csv", tmp_path / "out"
+    code, said, _ = words(capsys, "data", "import", folder, "--as", "ucf101", "--out", made)
+    assert code == 0
+    assert said.splitlines()[0] == "read as UCF101, split 1: 3 train, 1 test"
+    assert said.splitlines()[1].endswith(f"4 samples, 2 classes; videos in {folder / 'UCF-101'}")
+    assert [row["label"] for row in csv.DictReader(made.open())].count("ApplyEyeMakeup") == 3
+    code, said, err = words(
+        capsys, "data", "export", made, "--as", "ucf101", "--out", out, "--root", folder / "UCF-101"
+    )
+    assert (code, err) == (0, "")
+    assert "4 samples written" in said
+    assert (out / "testlist01.txt").read_text() == "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi\n"
+    code, _, err = words(capsys, "data", "import", folder, "--out", made)
+    assert (code, "is there already" in err) == (2, True)
+    code, _, err = words(capsys, "data", "import", folder, "--split", "2", "--out", tmp_path / "two.csv")
+    assert (code, "trainlist02.txt is not there" in err) == (1, True)
+    assert not (tmp_path / "two.csv").exists()
+
+
+def test_the_formats_are_listed(capsys):
+    code, said, _ = words(capsys, "data", "import", "--list")
+    assert code == 0
+    assert "ucf101" in said
+
+
+def test_a_folder_of_ucf101_is_trained_on_as_it_is(motion, tmp_path):
+    """Real videos under names of UCF101: no import, no manifest, and the run's log says how it was read."""
+    source = Manifest.read(motion)
+    lines = {"train": [], "test": []}
+    classes = sorted(source.class_names)[:2]
+    for row in range(24):
+        sample = source.sample(row)
+        label = sample.labels[0]
+        if label not in classes:
+            continue
+        side = "test" if row % 4 == 0 else "train"
+        path = tmp_path / "UCF-101" / label / f"v_{label}_g{row:02d}_c01.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(sample.path)
+        lines[side].append(f"{label}/{path.name}")
+    lists = tmp_path / "ucfTrainTestlist"
+    lists.mkdir()
+    (lists / "classInd.txt").write_text("".join(f"{i} {c}\n" for i, c in enumerate(classes, start=1)))
+    numbered = [f"{line} {classes.index(line.split('/')[0]) + 1}" for line in lines["train"]]
+    (lists / "trainlist01.txt").write_text("\n".join(numbered))
+    (lists / "testlist01.txt").write_text("\n".join(lines["test"]))
+    done = train(config(tmp_path, tmp_path / "runs", epochs=1), quiet=True)
+    log = (done.run / "log.txt").read_text()
+    assert f"read as UCF101, split 1: {len(numbered)} train, {len(lines['test'])} test" in log

@@ -1,0 +1,1 @@
+"""Formats of others: read, written, and read again."""

@@ -1,0 +1,252 @@
+"""What is wrong in an annotation is found and named with its file and line; nothing is guessed."""
+
+# ruff: noqa: E501  (a row of a data set is one line)
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from marey.data.exchange import export_layout, import_layout
+from marey.data.layouts.known import detect
+from marey.data.layouts.layout import How, Source
+from marey.data.manifest import Manifest
+from marey.errors import ConfigError, ManifestError, MareyError, SegmentError, UnknownNameError
+from tests.data.layouts.samples import Example, lay_out, quietly
+
+UCF = {"classInd.txt": "1 Archery\n2 Diving\n", "testlist01.txt": "Diving/v_Diving_g01_c01.avi\n"}
+LABELS = {"labels.json": '{"Holding something": "0"}'}
+
+
+def make(folder: Path, files, *videos):
+    made = Example(files, dict.fromkeys(videos, 0), [], (), "")
+    return lay_out(folder, made)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "message"),
+    [
+        ("ucf101", {**UCF, "trainlist01.txt": "Archery/v_Archery_g01_c01.avi 3\n"},
+         r"trainlist01.txt line 1: class 3, where classInd.txt has 1 to 2"),
+        ("ucf101", {**UCF, "trainlist01.txt": "\nArchery/v_Archery_g01_c01.avi 2\n"},
+         r"trainlist01.txt line 2: class 2 is 'Diving', but the video lies in 'Archery'"),
+        ("ucf101", {**UCF, "classInd.txt": "0 Archery\n1 Diving\n", "trainlist01.txt": "x/a.avi 1\n"},
+         r"classInd.txt line 1: class 0 where class 1 was expected: they count from 1"),
+        ("ucf101", {**UCF, "trainlist01.txt": "Archery/v_Archery_g01_c01.avi 1\nJumping/v_Jumping_g01_c01.avi\n"},
+         r"trainlist01.txt line 2: 'Jumping' is not a known class"),
+        ("ucf101", {**UCF, "trainlist01.txt": "Archery\\v_Archery_g01_c01.avi 1\n"},
+         r"trainlist01.txt line 1: .* is a path as Windows writes it"),
+        ("ucf101", {**UCF, "trainlist01.txt": "../x/Archery/v_Archery_g01_c01.avi 1\n"},
+         r"trainlist01.txt line 1: '\.\./x/Archery/v_Archery_g01_c01\.avi' leads out of the folder"),
+        ("ucf101", UCF | {"trainlist02.txt": "Archery/v_Archery_g01_c01.avi 1\n"}, r"trainlist01.txt is not there"),
+        ("ucf101", {**UCF, "trainlist01.txt": b"Archery/v_Archery_g01_c01.avi 1\ncaf\xe9/x.avi 1\n"},
+         r"trainlist01.txt line 2: byte 0xe9 is not UTF-8"),
+        ("hmdb51", {"wave_test_split1.txt": "x_wave_f_cm_np1_fr_med_0.avi 3\n"},
+         r"wave_test_split1.txt line 1: .* is not a video and 0, 1 or 2"),
+        ("hmdb51", {"wave_test_split1.txt": "x.avi 1\n", "run_test_split2.txt": "y.avi 1\n"},
+         r"run_test_split1.txt is not there"),
+        ("kinetics", {"train.csv": "label,youtube_id,time_start,time_end,split\nx,abc,10,5,train\ny,abc,one,5,train\n"},
+         r"train.csv line 2: the segment from 10 s to 5 s is reversed\.\n  train.csv line 3: time_start is 'one'"),
+        ("kinetics", {"train.csv": "label,youtube_id,time_start,time_end,split\na,b,abc,1,5,train\n"},
+         r"train.csv line 2: 6 cells where the header has 5.*\n  a cell that holds ',' must stand in double quotes"),
+        ("something", {**LABELS, "train.json": '[{"id": "1",\n"template": "Holding [something]"},\n{"id": "2",\n'
+                       '"template": "Holdin [something]"}]'},
+         r"train.json line 3: video 2: 'Holdin something' is not a class of labels.json. Did you mean 'Holding something'"),
+        ("something", {"labels.json": '{"a": "0", "b": "2"}', "train.json": '[{"id": "1", "template": "a"}]'},
+         r"labels.json: 2 classes with 2 numbers from 0 to 2: they must run without gaps"),
+        ("something", {**LABELS, "train.json": '[{"id": "1", "template": "a"},\n{"id": "1"'},
+         r"train.json line 2: not readable as JSON"),
+        ("jester", {"labels.csv": "Swiping Left\n", "train.csv": "1;Swiping Left\n2;Swiping Lef\n"},
+         r"train.csv line 2: 'Swiping Lef' is not a class of labels.csv. Did you mean 'Swiping Left'"),
+        ("mmaction2", {"train.txt": "a.mp4 1\nb.mp4 2\n", "classes.txt": "x\ny\n"},
+         r"train.txt line 2: class 2, where classes.txt has 2 classes \(0 to 1\).*\n  counted from 1, every number has"),
+        ("mmaction2", {"train.txt": "a.mp4 1\nb.mp4 1\n", "classes.txt": "x\ny\n"},
+         r"train.txt line 1: no row has class 0, so the numbers may run from 0 or from 1"),
+        ("mmaction2", {"train.txt": "a.mp4 0 0\n", "classes.txt": "x\ny\n"}, r"line 1: 'a.mp4 0 0' names a class twice"),
+        ("mmaction2", {"train.txt": "/data/a.mp4 0\n"}, r"train.txt line 1: '/data/a.mp4' leads out of the folder"),
+        ("mmaction2", {"train.txt": "C:/data/a.mp4 0\n"}, r"line 1: 'C:/data/a.mp4' is a path as Windows writes it"),
+        ("mmaction2", {"train.txt": "a.mp4 0\n", "classes.txt": "x\nx\n"},
+         r"classes.txt line 2: the class 'x' stands in line 1 already"),
+        ("mmaction2", {"train.txt": "a.mp4 0\n", "classes.txt": "x\ny\n", "label_map.txt": "x\n"},
+         r"the classes could be those of .*\n  say which: --classes"),
+        ("pyslowfast", {"train.csv": "v/a.mp4 0\nv/b.mp4 7\n", "classes.json": '["x", "y"]'},
+         r"train.csv line 2: class 7, where classes.json has 2 classes"),
+        ("fiftyone", {"labels.json": '{"classes": ["x"],\n"labels": {\n"a": [{"label": 1, "timestamps": [0, 1]}],\n'
+                      '"b": [{"label": 0, "timestamps": [2, 1]}]}}'},
+         r"labels.json line 3: detection 1 of 'a' has the class 1, where there are 1 .*\n"
+         r"  labels.json line 4: the segment from 2 s to 1 s is reversed"),
+        ("fiftyone", {"labels.json": '{"labels": {"a": [{"label": "x", "support": [1, 5]}],\n"a": []}}'},
+         r"labels.json line 2: 'a' stands in line 1 already"),
+        ("fiftyone", {"labels.json": '{"labels": {"a": [{"label": "x", "timestamps": [NaN, 5]}]}}'},
+         r"labels.json line 1: NaN is no number in JSON"),
+    ],
+)  # fmt: skip
+def test_named_with_file_and_line(name, files, message, tmp_path):
+    make(tmp_path, files)
+    with pytest.raises(ManifestError, match=message):
+        quietly(import_layout, tmp_path, name)
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    lines = "".join(f"Archery/v_Archery_g01_c{i:02d}.avi 9\n" for i in range(20))
+    make(tmp_path, {**UCF, "trainlist01.txt": lines})
+    with pytest.raises(ManifestError) as error:
+        Manifest.read(tmp_path)
+    told = str(error.value).splitlines()
+    assert len(told) == 10
+    assert told[-1] == "  … 20 faults in all"
+
+
+def test_missing_videos_are_named_or_left_out(tmp_path):
+    make(
+        tmp_path,
+        {**UCF, "trainlist01.txt": "Archery/v_Archery_g01_c01.avi 1\n"},
+        "v/Archery/v_Archery_g01_c01.avi",
+    )
+    with pytest.raises(
+        ManifestError, match=r"testlist01.txt line 1: 'Diving/v_Diving_g01_c01.avi' is not there"
+    ) as error:
+        import_layout(tmp_path)
+    assert f"looked for {tmp_path / 'v/Diving/v_Diving_g01_c01.avi'}" in str(error.value)
+    with pytest.warns(
+        UserWarning, match=r"1 of 2 samples are left out because .* testlist01.txt line 1: 'Diving/v_"
+    ):
+        made = import_layout(tmp_path, missing="skip")
+    assert len(made) == 1
+    assert made.class_names == ("Archery", "Diving")
+    (tmp_path / "v/Archery/v_Archery_g01_c01.avi").unlink()
+    with pytest.raises(ManifestError, match="none of the videos is there"):
+        import_layout(tmp_path, missing="skip")
+
+
+def test_two_folders_of_videos_are_not_chosen_between(tmp_path):
+    files = {**UCF, "trainlist01.txt": "Archery/v_Archery_g01_c01.avi 1\n"}
+    paths = [
+        f"{folder}/{p}"
+        for folder in "ab"
+        for p in ("Archery/v_Archery_g01_c01.avi", "Diving/v_Diving_g01_c01.avi")
+    ]
+    make(tmp_path, files, *paths)
+    with pytest.raises(ManifestError, match=r"the videos could be those in 'a' or in 'b'"):
+        Manifest.read(tmp_path)
+    assert Manifest.read(tmp_path, root=tmp_path / "b").root == tmp_path / "b"
+
+
+def test_two_videos_of_one_id_are_not_chosen_between(tmp_path):
+    make(tmp_path, {"labels.csv": "x\n", "train.csv": "7;x\n"}, "a/7.mp4", "b/7.webm")
+    with pytest.raises(ManifestError, match=r"train.csv line 1: 2 videos are called '7': a/7.mp4, b/7.webm"):
+        Manifest.read(tmp_path)
+
+
+def test_two_layouts_are_not_chosen_between(tmp_path):
+    make(
+        tmp_path,
+        {**UCF, "trainlist01.txt": "Archery/a.avi 1\n", "ucf101_train_videos.txt": "Archery/a.avi 0\n"},
+    )
+    with pytest.raises(ManifestError) as error:
+        Manifest.read(tmp_path)
+    assert "this can be read in 2 ways." in str(error.value)
+    assert "ucf101: UCF101, by classInd.txt and trainlist01.txt" in str(error.value)
+    assert "mmaction2: MMAction2, by the path-and-number lines of ucf101_train_videos.txt" in str(error.value)
+
+
+def test_what_is_no_layout(tmp_path):
+    make(
+        tmp_path,
+        {"run/notes.txt": "hello", "train.csv": "path,label\nrun/a.mp4,run\n"},
+        "run/a.mp4",
+        "fall/b.mp4",
+    )
+    assert detect(Source(tmp_path)) is None
+    assert detect(Source(tmp_path / "train.csv")) is None
+    assert quietly(Manifest.read, tmp_path).class_names == ("fall", "run")
+    assert Manifest.read(tmp_path / "train.csv").read_as == ""
+    with pytest.raises(ManifestError, match="no known layout fits"):
+        import_layout(tmp_path)
+    with pytest.raises(UnknownNameError, match="Did you mean 'ucf101'"):
+        import_layout(tmp_path, "ucf11")
+    with pytest.raises(ManifestError, match=r"does not look like UCF101: classInd\.txt"):
+        import_layout(tmp_path, "ucf101")
+    with pytest.raises(ManifestError, match="no such file or folder"):
+        import_layout(tmp_path / "nowhere", "ucf101")
+
+
+def test_options_without_effect_are_refused(tmp_path):
+    make(tmp_path, {**UCF, "trainlist01.txt": "Archery/a.avi 1\n"})
+    with pytest.raises(
+        ConfigError,
+        match=r"--fps means nothing to UCF101 \(ucf101\).\n  it takes: --root, --outside, --split",
+    ):
+        import_layout(tmp_path, how=How(fps=25))
+
+
+def test_outside_is_allowed_by_a_word(tmp_path):
+    make(tmp_path, {"lists/train.txt": "../videos/a.mp4 0\n"}, "videos/a.mp4")
+    with pytest.raises(ManifestError, match="leads out of the folder"):
+        import_layout(tmp_path / "lists")
+    made = import_layout(tmp_path / "lists", how=How(outside=True))
+    assert Path(made.sample(0).path).resolve() == tmp_path / "videos/a.mp4"
+
+
+def test_classes_without_a_list_are_called_by_their_numbers(tmp_path):
+    make(tmp_path, {"train.txt": "a.mp4 10\nb.mp4 9\n"}, "a.mp4", "b.mp4")
+    made = import_layout(tmp_path)
+    assert made.class_names == ("9", "10")
+    assert "no list of classes: they are called by their numbers" in made.read_as
+    (tmp_path / "names.txt").write_text("\n".join("abcdefghijk"))
+    named = import_layout(tmp_path, how=How(classes=tmp_path / "names.txt", first_class=0))
+    assert sorted(named.table["label"].to_pylist()) == ["j", "k"]
+
+
+def test_segments_past_the_end_of_the_video(tmp_path):
+    labels = {
+        "labels": {"a": [{"label": "x", "timestamps": [0, 1]}, {"label": "y", "timestamps": [0.5, 1.4]}]}
+    }
+    lay_out(tmp_path, Example({"labels.json": json.dumps(labels, indent=1)}, {"data/a.mp4": 10}, [], (), ""))
+    with pytest.raises(
+        SegmentError, match=r"labels.json line 3: the segment 0.500–1.400 s lies outside the video"
+    ):
+        import_layout(tmp_path)
+    assert len(import_layout(tmp_path, ends=False)) == 2
+    labels["labels"]["a"][1] = {"label": "y", "support": [5, 11]}
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    with pytest.raises(ManifestError, match=r"line 1: frame 10 \(from 0\), but 'data/a.mp4' has 10 frames"):
+        import_layout(tmp_path)
+    (tmp_path / "data/a.mp4").unlink()
+    with pytest.raises(ManifestError, match=r"(?s)frame numbers need the video's clock.*--fps N"):
+        import_layout(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("ucf101", "path,label,split\na.mp4,x,train\n", r"m.csv line 2: cannot be written as UCF101: the class is the video's folder"),
+        ("ucf101", "path,label\nx/a.mp4,x\n", r"m.csv line 2: cannot be written as UCF101: no split"),
+        ("ucf101", "path,label,split\nx/a.mp4,x,val\n", r"the split 'val' has no place"),
+        ("ucf101", "path,label,split\nx/a b.mp4,x,train\n", r"'x/a b.mp4' has a space"),
+        ("ucf101", "path,label,split,group\nx/a.mp4,x,train,g1\n", r"the group is told by the name"),
+        ("mmaction2", "path,label,start,end\na.mp4,x,0,1\n", r"the sample is a stretch of its video"),
+        ("pyslowfast", "path,label\na.mp4,x|y\n", r"samples have several labels"),
+        ("kinetics", "path,label\na.mp4,x\n", r"videos are called id_start_end"),
+        ("fiftyone", "path,label\na.mp4,x\n", r"it holds stretches with a start and an end"),
+        ("jester", "path,label,split\na.mp4,x,train\n", r"videos are called by a number"),
+    ],
+)  # fmt: skip
+def test_what_a_format_cannot_say_is_refused(name, text, message, tmp_path):
+    make(tmp_path, {"m.csv": text}, "a.mp4", "x/a.mp4", "x/a b.mp4")
+    with pytest.raises(ManifestError, match=message):
+        quietly(export_layout, Manifest.read(tmp_path / "m.csv"), name, tmp_path / "out")
+
+
+def test_what_a_format_leaves_out_is_said_and_nothing_is_written_over(tmp_path):
+    make(tmp_path, {"m.csv": "path,label,group,note\na.mp4,x,g,n\n"}, "a.mp4")
+    manifest = Manifest.read(tmp_path / "m.csv")
+    with pytest.warns(UserWarning, match="MMAction2 has no place for 'note', 'group': not written"):
+        export_layout(manifest, "mmaction2", tmp_path / "out")
+    assert (tmp_path / "out/list.txt").read_text() == "a.mp4 0\n"
+    with pytest.raises(ConfigError, match="is there already"):
+        quietly(export_layout, manifest, "mmaction2", tmp_path / "out")
+    with pytest.raises(MareyError, match="lies outside"):
+        quietly(export_layout, manifest, "mmaction2", tmp_path / "more", how=How(root=tmp_path / "out"))
