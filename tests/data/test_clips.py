@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from marey.data.augment import TimeJitter
 from marey.data.clips import corner, load_clip, load_views, resized, segment_of
-from marey.data.instants import Span, motion_energy, warped
+from marey.data.instants import Span, lost, motion_energy, warped
 from marey.data.manifest import Sample
 from marey.errors import ConfigError, SegmentError, TruncatedVideoError, VideoNotFoundError
 from marey.spec import InputSpec
 from marey.video.reader import open_video
-from marey.video.sampling import Dense, Keyframes, Segments, Uniform
+from marey.video.sampling import Dense, Keyframes, Rate, Segments, Uniform
 from tests.data.conftest import frame_numbers, ramp
 
 SPEC = InputSpec(sampler={"name": "uniform", "n": 5}, frames=5, size=(32, 32), resize=40)
@@ -204,6 +204,82 @@ def test_speed_jitter(make_video):
         assert clip.times[0] < 0.5 + 0.4
         assert clip.times[-1] >= 1.5 - 0.4
         assert np.all((clip.times >= 0.4) & (clip.times < 1.5))
+
+
+def test_a_slower_camera(make_video):
+    """Every other frame, or more of them: evenly, from the first, whatever the sampler."""
+    path = make_video("long.mp4", ramp(28), fps=14.0)  # 2 s
+    counts = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        clip = load_clip(path, SPEC, sampler=Uniform(28), rng=rng, jitter=TimeJitter(rate=0.5))
+        shown = frame_numbers(clip.frames[clip.mask])
+        assert shown[0] == 0
+        assert set(np.diff(shown)) <= {1, 2}
+        assert not clip.frames[~clip.mask].any(), "a slower camera has fewer frames: the rest is padding"
+        counts.append(len(shown))
+    assert 14 <= min(counts) < 18
+    assert 24 < max(counts) <= 28
+    held = load_clip(
+        path,
+        SPEC,
+        start=0.5,
+        end=1.5,
+        sampler=Dense(10, 1 / 14),
+        rng=np.random.default_rng(3),
+        jitter=TimeJitter(rate=0.9),
+    )
+    assert held.mask.all(), "at a fixed step the slower camera's frame is seen again"
+    assert len(set(frame_numbers(held.frames))) < 8
+    for sampler in (Keyframes(6, "motion"), Keyframes(3), Rate(5, 9), Segments(4)):
+        clip = load_clip(
+            path, SPEC, sampler=sampler, rng=np.random.default_rng(0), jitter=TimeJitter(rate=0.7, speed=0.3)
+        )
+        assert np.all(np.diff(clip.times) >= 0)
+
+
+@given(
+    real=st.integers(1, 20), padding=st.integers(0, 5), drop=st.floats(0, 0.95), hold=st.floats(0, 0.95),
+    seed=st.integers(0, 999),
+)  # fmt: skip
+@settings(max_examples=100, deadline=None)
+def test_lost_frames(real, padding, drop, hold, seed):
+    times = np.concatenate([np.arange(real) / 10, np.full(padding, (real - 1) / 10)])
+    mask = np.arange(real + padding) < real
+    jitter = TimeJitter(drop=drop, hold=hold)
+    out, seen = lost(times, mask, jitter, np.random.default_rng(seed))
+    assert len(out) == len(seen) == real + padding
+    count = int(seen.sum())
+    assert seen[:count].all(), "real frames come first"
+    assert out[0] == times[0]
+    assert out[count - 1] == times[real - 1]
+    assert np.all(out[count:] == out[count - 1])
+    assert set(out) <= set(times)
+    assert np.all(np.diff(out) >= 0)
+    assert np.all(np.diff(out[:count]) > 0) or hold, "dropping alone shows no frame twice"
+    if not drop:
+        assert count == real
+    again, _ = lost(times, mask, TimeJitter(hold=hold), np.random.default_rng(seed))
+    assert set(out) <= set(again), "one setting changes no other's draws"
+
+
+def test_lost_frames_of_a_video(make_video):
+    path = make_video("long.mp4", ramp(28), fps=14.0)
+    plain = load_clip(path, SPEC, sampler=Uniform(12), rng=np.random.default_rng(4))
+    dropped = load_clip(
+        path, SPEC, sampler=Uniform(12), rng=np.random.default_rng(4), jitter=TimeJitter(drop=0.4)
+    )
+    held = load_clip(
+        path, SPEC, sampler=Uniform(12), rng=np.random.default_rng(4), jitter=TimeJitter(hold=0.4)
+    )
+    assert held.mask.all()
+    assert 2 <= dropped.mask.sum() < 12
+    assert not dropped.frames[~dropped.mask].any()
+    whole = frame_numbers(plain.frames)
+    assert set(frame_numbers(dropped.frames[dropped.mask])) < set(whole)
+    shown = frame_numbers(held.frames)
+    assert len(set(shown)) < 12
+    assert all(s <= w for s, w in zip(shown, whole, strict=True)), "a late frame is an earlier one"
 
 
 def test_context_is_drawn_around_the_segment_which_stays_in(make_video):

@@ -26,12 +26,13 @@ def batch(lengths, frames=6, size=8):
     lengths=st.lists(st.integers(1, 6), min_size=2, max_size=5),
     seed=st.integers(0, 1000),
     how=st.sampled_from([(0.4, 0.0), (0.0, 1.0), (0.4, 1.0)]),
+    cut=st.sampled_from(["space", "time", "both"]),
 )
-@settings(max_examples=80, deadline=None)
-def test_the_label_says_what_is_to_be_seen(lengths, seed, how):
+@settings(max_examples=120, deadline=None)
+def test_the_label_says_what_is_to_be_seen(lengths, seed, how, cut):
     x, mask, target = batch(lengths)
     mixed, seen, soft = mix_batch(
-        {"rgb": x}, mask, target, num_classes=len(lengths), mixup=how[0], cutmix=how[1],
+        {"rgb": x}, mask, target, num_classes=len(lengths), mixup=how[0], cutmix=how[1], cut=cut,
         generator=torch.Generator().manual_seed(seed),
     )  # fmt: skip
     out = mixed["rgb"]
@@ -65,6 +66,25 @@ def test_cutmix_is_a_tube():
         )[0]["rgb"]
         assert (out == out[:, :1]).all(), "the same rectangle in every frame"
         assert set(out.unique().tolist()) <= {40, 80}
+
+
+@pytest.mark.parametrize("cut", ["time", "both"])
+def test_videomix_takes_neighbouring_frames(cut):
+    x, mask, target = batch([6, 5])
+    cut_in_time = 0
+    for seed in range(30):
+        out = mix_batch(
+            {"rgb": x}, mask, target, num_classes=2, cutmix=1.0, cut=cut, generator=torch.Generator().manual_seed(seed)
+        )[0]["rgb"]  # fmt: skip
+        taken = (out[0] == 80).any(dim=(1, 2, 3))  # clip 0 is of level 40, clip 1 of level 80
+        frames = taken.nonzero().flatten().tolist()
+        assert frames == list(range(frames[0], frames[-1] + 1)) if frames else True, "neighbours"
+        assert not taken[5], "only where both are real"
+        cut_in_time += 0 < len(frames) < 5
+        for t in frames:
+            whole = (out[0, t] == 80).all()
+            assert whole if cut == "time" else torch.equal(out[0, t], out[0, frames[0]])
+    assert cut_in_time > 15
 
 
 def test_flow_goes_with_the_frames():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import warnings
 
@@ -12,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marey.data.augment import AugmentConfig
+from marey.data.automatic import NAMES, WARPS, rand_augment, source_of, trivial_augment
 from marey.data.directions import flip_map_from_names, flip_rule, names_direction
+from marey.data.draws import ClipDraw, Operation
 from marey.data.origin import DataWarning
 from marey.data.transforms import ClipTransform
+from marey.data.warp import warp_clips
 from marey.errors import ConfigError, UnknownNameError
 from marey.spec import InputSpec
 from marey.video.synthetic import MOTIONS
@@ -38,12 +42,95 @@ def clip(frames=6, still=False, seed=0):
     return torch.from_numpy(np.repeat(pixels, frames, axis=0) if still else pixels)
 
 
+def moved(transform, seed):
+    """What geometry alone makes of a clip."""
+    draw, _ = transform.draw(clip().shape, 0, seed=seed)
+    return transform.geometry(clip(), draw)
+
+
 def test_what_comes_out():
     out, target = ClipTransform(ALL, SPEC, ["a", "b"])(clip(), 1, seed=3)
     assert out.shape == (6, 3, 24, 24)
     assert out.dtype == torch.uint8
     assert type(out) is torch.Tensor
     assert target == 1
+
+
+@pytest.mark.parametrize("automatic", [{"randaugment": (3, 25)}, {"trivialaugment": True}])
+@pytest.mark.parametrize("seed", range(8))
+def test_automatic_operations_and_noise_are_one_draw_a_clip(automatic, seed):
+    config = AugmentConfig(scale=(0.3, 1.0), noise=0.1, **automatic)
+    transform = ClipTransform(config, SPEC)
+    out, _ = transform(clip(still=True), 0, seed=seed)
+    assert (out == out[:1]).all()
+    jitter = ClipTransform(dataclasses.replace(config, per_frame=True, brightness=0.2), SPEC)
+    flickering, _ = jitter(clip(still=True), 0, seed=seed)
+    assert len(flickering.flatten(1).unique(dim=0)) == 6, "by choice alone"
+    draws = [t.draw((6, 3, 32, 44), 0, seed=seed)[0] for t in (transform, jitter)]
+    assert draws[0].warps == draws[1].warps
+    assert draws[0].colours == draws[1].colours, "automatic operations are never drawn by frame"
+
+
+def test_automatic_operations_are_the_papers():
+    rng = np.random.default_rng(0)
+    drawn = [o for _ in range(400) for o in rand_augment(rng, 2, 30)]
+    assert {o.name for o in drawn} == set(NAMES)
+    for name, ends in {
+        "turn": (-30, 30),
+        "shear_x": (-0.3, 0.3),
+        "brightness": (0.1, 1.9),
+        "posterize": (4, 4),
+    }.items():
+        assert {round(o.value, 6) for o in drawn if o.name == name} == {*ends}
+    assert all(len({o.name for o in rand_augment(rng, 5, 9)}) == 5 for _ in range(50))
+    weak = [o for _ in range(200) for o in rand_augment(rng, 2, 0)]
+    assert {o.value for o in weak if o.name in ("turn", "shear_y", "shift_x")} == {0.0}
+    wide = [trivial_augment(rng)[0] for _ in range(2000)]
+    assert max(abs(o.value) for o in wide if o.name == "turn") == 30
+    assert {o.value for o in wide if o.name == "posterize"} == {2, 3, 4, 5, 6, 7, 8}
+
+
+@given(st.integers(0, 2000), st.integers(0, 30))
+@settings(max_examples=100, deadline=None)
+def test_no_operation_makes_another_direction_of_one(seed, strength):
+    """Left stays left: no warp turns any direction by more than 30°, or mirrors."""
+    rng = np.random.default_rng(seed)
+    operations = [*rand_augment(rng, 4, strength), *trivial_augment(rng)]
+    for warp in (o for o in operations if o.name in WARPS):
+        forward = np.linalg.inv(source_of((warp,), 24, 24)[:, :2])
+        assert np.linalg.det(forward) > 0
+        for angle in np.linspace(0, 2 * np.pi, 9):
+            before = np.array([np.cos(angle), np.sin(angle)])
+            after = forward @ before
+            assert before @ after / np.linalg.norm(after) >= np.cos(np.radians(30.001))
+
+
+def test_warps_go_where_they_say():
+    """A bright spot right of the middle: a turn takes it down (clockwise), a shift along, a shear with its height."""
+    spot = torch.zeros(1, 1, 41, 41, dtype=torch.uint8)
+    spot[..., 20, 32] = 255  # 12 to the right of the middle
+    for warps, place in (
+        ([("turn", 90.0)], (32, 20)),
+        ([("shift_x", -10 / 41), ("shift_y", 3 / 41)], (23, 22)),
+        ([("shear_y", 0.5)], (26, 32)),
+        ([("turn", 90.0), ("shear_x", -0.5)], (32, 14)),
+    ):
+        draw = ClipDraw(box=(0, 0, 41, 41), warps=tuple(Operation(*w) for w in warps))
+        (out,) = warp_clips([spot], [draw], [0])
+        assert divmod(int(out.flatten().argmax()), 41) == place
+    (out,) = warp_clips([spot], [ClipDraw(box=(0, 0, 41, 41), warps=(Operation("shift_x", 0.5),))], [77])
+    assert (out[..., :20] == 77).all(), "what comes in from outside is the fill"
+
+
+def test_what_a_modality_cannot_show_is_refused():
+    flow = dataclasses.replace(SPEC, modalities=("flow",))
+    with pytest.raises(ConfigError, match="noise: this changes colours, and the model sees flow alone"):
+        ClipTransform(AugmentConfig(noise=0.1), flow)
+    with pytest.raises(ConfigError, match="no motion between them that flow could show"):
+        ClipTransform(
+            AugmentConfig(cutmix=1, cut="time"), dataclasses.replace(SPEC, modalities=("rgb", "flow"))
+        )
+    ClipTransform(AugmentConfig(trivialaugment=True, cutmix=1), flow)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -56,12 +143,14 @@ def test_a_still_clip_stays_still(seed):
 def test_per_frame_colours_flicker_and_nothing_else_moves():
     config = AugmentConfig(scale=(0.3, 1.0), brightness=0.4, per_frame=True)
     transform = ClipTransform(config, SPEC)
-    moved, _ = transform.geometry(clip(still=True), 0, seed=1)
+    draw, _ = transform.draw((6, 3, 32, 44), 0, seed=1)
+    moved = transform.geometry(clip(still=True), draw)
     assert (moved == moved[:1]).all()
-    out = transform.photometric(moved, seed=1)
+    out = transform.photometric(moved, draw)
     levels = out.float().mean(dim=(1, 2, 3))
     assert len(levels.unique()) == len(out)
-    steady = ClipTransform(AugmentConfig(brightness=0.4), SPEC).photometric(moved, seed=1)
+    steadily = ClipTransform(AugmentConfig(brightness=0.4), SPEC)
+    steady = steadily.photometric(moved, steadily.draw((6, 3, 32, 44), 0, seed=1)[0])
     assert (steady == steady[:1]).all()
     assert not torch.equal(steady, moved)
 
@@ -84,13 +173,13 @@ def test_the_same_seed_gives_the_same_clip_and_leaves_the_world_alone():
 
 
 def test_one_setting_changes_no_other_draw():
-    plain = ClipTransform(AugmentConfig(scale=(0.3, 1.0)), SPEC).geometry(clip(), 0, seed=9)[0]
+    plain = moved(ClipTransform(AugmentConfig(scale=(0.3, 1.0)), SPEC), 9)
     with_colour = ClipTransform(AugmentConfig(scale=(0.3, 1.0), brightness=0.5, erasing=1.0), SPEC)
-    assert torch.equal(plain, with_colour.geometry(clip(), 0, seed=9)[0])
+    assert torch.equal(plain, moved(with_colour, 9))
     flip = ClipTransform(AugmentConfig(scale=(0.3, 1.0), flip=True), SPEC, ["a"])
     for seed in range(9):
-        crop = ClipTransform(AugmentConfig(scale=(0.3, 1.0)), SPEC).geometry(clip(), 0, seed=seed)[0]
-        out = flip.geometry(clip(), 0, seed=seed)[0]
+        crop = moved(ClipTransform(AugmentConfig(scale=(0.3, 1.0)), SPEC), seed)
+        out = moved(flip, seed)
         assert torch.equal(out, crop) or torch.equal(out, crop.flip(-1))
 
 
@@ -103,7 +192,7 @@ def test_a_flip_takes_the_label_with_it(axis, flag, pair):
         scale=(1, 1), **{flag: True, ("vertical_" if axis == -2 else "") + "flip_map": (pair,)}
     )
     transform = ClipTransform(config, SPEC, names)
-    plain = ClipTransform(AugmentConfig(scale=(1, 1)), SPEC).geometry(clip(), 0, seed=0)[0]
+    plain = moved(ClipTransform(AugmentConfig(scale=(1, 1)), SPEC), 0)
     flips = 0
     for seed in range(40):
         for target, mirrored in ((0, 1), (1, 0), (2, 2)):
@@ -125,7 +214,7 @@ def test_without_a_map_named_directions_are_not_flipped_and_it_is_said():
         transform = ClipTransform(
             AugmentConfig(scale=(1, 1), flip=True), SPEC, ["turn left", "TurnRight", "walk"]
         )
-    plain = ClipTransform(AugmentConfig(scale=(1, 1)), SPEC).geometry(clip(), 0, seed=0)[0]
+    plain = moved(ClipTransform(AugmentConfig(scale=(1, 1)), SPEC), 0)
     for seed in range(20):
         for target in (0, 1, np.array([1, 0, 1])):
             out, got = transform(clip(), target, seed=seed)
@@ -203,6 +292,9 @@ def test_wrong_maps_are_refused():
     [
         {"scale": (0.0, 1.0)}, {"scale": (0.5, 1.5)}, {"ratio": (2.0, 1.0)}, {"hue": 0.6}, {"erasing": 1.5},
         {"brightness": -0.1}, {"mixup": -1.0}, {"speed": 1.0}, {"context": -1.0}, {"flip_map": ("a=b",)},
+        {"noise": 2.0}, {"randaugment": (2, 31)}, {"randaugment": (-1, 9)},
+        {"randaugment": (1, 9), "trivialaugment": True},
+        {"cut": "time"}, {"frame_drop": 1.0}, {"frame_hold": -0.1}, {"frame_rate": 1.0},
     ],
 )  # fmt: skip
 def test_settings_out_of_range(bad):

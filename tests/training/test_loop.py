@@ -161,6 +161,29 @@ def test_every_setting_runs(motion, tmp_path, changes):
     assert math.isfinite(done.metrics["top1"])
 
 
+def test_clips_are_the_same_wherever_they_are_augmented(motion, tmp_path):
+    augment = AugmentConfig(
+        randaugment=(2, 12), noise=0.05, brightness=0.2, erasing=0.3, cutmix=1.0, cut="both"
+    )
+    weights = []
+    for place in ("workers", "device"):
+        system = SystemConfig(device="cpu", cache_mb=64, augment_on=place)
+        done = train(config(motion, tmp_path, epochs=1, augment=augment, system=system), quiet=True)
+        weights.append(load_file(done.weights[0]))
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_augmentation_that_a_model_cannot_have_is_refused_before_a_run_begins(motion, tmp_path):
+    flow = {"model": "two_stream", "model_args": ("backbone=test_resnet.r160_in1k",)}
+    for changes, message in (
+        ({"augment": AugmentConfig(cutmix=1.0, cut="time")}, "no motion between them that flow could show"),
+        ({"system": SystemConfig(device="cpu", augment_on="device")}, "this model sees flow"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train(config(motion, tmp_path, **flow, **changes), quiet=True)
+    assert not (tmp_path / "train").exists()
+
+
 def test_a_frozen_backbone_does_not_move(motion, tmp_path):
     settings = config(motion, tmp_path, epochs=1, optim=OptimConfig(freeze_backbone=1), seed=3)
     done = train(settings, quiet=True)

@@ -35,14 +35,27 @@ def same_weights(a, b):
 
 @pytest.mark.parametrize("batches", [1, 7, 12])
 def test_resuming_is_bit_equal(motion, tmp_path, monkeypatch, batches):
-    """Dropout, MixUp, jitter, colour, EMA, accumulation: all of them random, none of them different after."""
+    """Dropout, MixUp, jitter, colour, noise, lost frames, EMA, accumulation: all of them random, none of them
+    different after."""
     settings = config(
         motion,
         tmp_path,
         epochs=3,
         optim=OptimConfig(lr=2e-3, ema=0.9, accumulate=2),
-        augment=AugmentConfig(brightness=0.3, mixup=0.2, speed=0.2, erasing=0.2),
-        system=SystemConfig(device="cpu", cache_mb=64, save_every=1),
+        augment=AugmentConfig(
+            brightness=0.3,
+            mixup=0.2,
+            speed=0.2,
+            erasing=0.2,
+            noise=0.1,
+            randaugment=(2, 9),
+            frame_rate=0.3,
+            frame_drop=0.2,
+            frame_hold=0.2,
+        ),
+        system=SystemConfig(
+            device="cpu", cache_mb=64, save_every=1, augment_on="device" if batches == 7 else "workers"
+        ),
     )
     whole = train(settings, quiet=True)
     done = 0

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from marey.data.augment import AugmentConfig, TimeJitter
+    from marey.data.batched import augment_batch
     from marey.data.clips import load_clip, load_views
     from marey.data.dataset import Batch, ClipDataset, Failure
     from marey.data.directions import flip_map_from_names
+    from marey.data.draws import ClipDraw
     from marey.data.exchange import export_layout, import_layout
     from marey.data.layouts.layout import How
     from marey.data.loader import Loader, make_loader
@@ -28,6 +30,7 @@ __all__ = [
     "AugmentConfig",
     "Batch",
     "ClipDataset",
+    "ClipDraw",
     "ClipTransform",
     "DataWarning",
     "Failure",
@@ -38,6 +41,7 @@ __all__ = [
     "Sample",
     "Summary",
     "TimeJitter",
+    "augment_batch",
     "check_split",
     "clip_inputs",
     "export_layout",
@@ -56,11 +60,13 @@ __all__ = [
 
 _MODULES = {
     "augment": ("AugmentConfig", "TimeJitter"),
+    "batched": ("augment_batch",),
     "clips": ("load_clip", "load_views"),
     "dataset": ("Batch", "ClipDataset", "Failure"),
     "directions": ("flip_map_from_names",),
     "exchange": ("export_layout", "import_layout"),
     "layouts.layout": ("How",),
+    "draws": ("ClipDraw",),
     "loader": ("Loader", "make_loader"),
     "manifest": ("Manifest", "Sample"),
     "mix": ("mix_batch",),

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from marey.errors import ConfigError
+
+MAGNITUDES = 30
+"""RandAugment's scale of strength, 0 to 30."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,16 +24,31 @@ class TimeJitter:
             beginning to end, as the whole of it is always covered.
         context: how much of the video around the segment may be seen besides, on each side, as a share of the
             segment's length. A sample without times is the whole video, and has nothing around it.
+        rate: how much of the frame rate may be lost: 0.5 thins the video's frames out to between half of them
+            and all, evenly, as a slower camera would have filmed it.
+        drop: chance of each frame of a clip to be missing. The clip is shorter by it, and its mask says so.
+        hold: chance of each frame of a clip to be late: the one before it stands in its place.
+
+    The first and the last frame of a clip are neither dropped nor held, so that its reach stays what it was.
     """
 
     speed: float = 0.0
     context: float = 0.0
+    rate: float = 0.0
+    drop: float = 0.0
+    hold: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.speed < 1 or not 0 <= self.context < math.inf:
-            raise ConfigError(
-                f"speed must lie in [0, 1) and context be at least 0; got {self.speed}, {self.context}."
-            )
+        for name in ("speed", "rate", "drop", "hold"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(
+                    f"{_OPTIONS.get(name, name)} must lie between 0 and below 1; got {getattr(self, name)}."
+                )
+        if not 0 <= self.context < math.inf:
+            raise ConfigError(f"context must be 0 or more; got {self.context}.")
+
+
+_OPTIONS = {"rate": "frame_rate", "drop": "frame_drop", "hold": "frame_hold"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +86,16 @@ class AugmentConfig:
     """Hue turns by up to x of the full circle, 0 to 0.5."""
 
     per_frame: bool = False
-    """Draw the colours anew for every frame (flicker) instead of once a clip."""
+    """Draw colours and noise anew for every frame (flicker, grain) instead of once a clip."""
+
+    noise: float = 0.0
+    """Most standard deviation of Gaussian noise, as a share of full brightness; one field for all frames."""
+
+    randaugment: tuple[int, int] = (0, 9)
+    """RandAugment: how many operations a clip (0 is off, 2 is usual), and their strength of 30. One draw a clip."""
+
+    trivialaugment: bool = False
+    """TrivialAugment: one operation a clip, at a strength drawn anew."""
 
     erasing: float = 0.0
     """Share of the clips in which one rectangle, the same in all frames, is painted over with the mean colour."""
@@ -77,11 +106,24 @@ class AugmentConfig:
     context: float = 0.0
     """How much of the video around a segment may be seen besides, on each side, as a share of its length."""
 
+    frame_rate: float = 0.0
+    """How much of a video's frame rate may be lost: 0.5 shows it as filmed with between half of it and all."""
+
+    frame_drop: float = 0.0
+    """Chance of each frame of a clip to be missing; the clip is shorter by it, and its mask says so."""
+
+    frame_hold: float = 0.0
+    """Chance of each frame of a clip to be late; the frame before it is shown twice."""
+
     mixup: float = 0.0
     """Strength (alpha) with which whole clips of a batch are blended, labels too. 0 is off; 0.2 is usual."""
 
     cutmix: float = 0.0
-    """Strength (alpha) with which a rectangle of one clip is set into another, labels too. 0 is off; 1 is usual."""
+    """Strength (alpha) with which a part of one clip is set into another, labels too. 0 is off; 1 is usual."""
+
+    cut: Literal["space", "time", "both"] = "space"
+    """The part that cutmix takes: a rectangle in all frames, all of some neighbouring frames, or a rectangle in
+    some (VideoMix)."""
 
     def __post_init__(self) -> None:
         for name, most in (("scale", 1.0), ("ratio", math.inf)):
@@ -93,7 +135,19 @@ class AugmentConfig:
         for name in ("brightness", "contrast", "saturation", "mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be 0 or more; got {getattr(self, name)}.")
-        for name, most in (("hue", 0.5), ("erasing", 1.0)):
+        count, strength = self.randaugment
+        if count < 0 or not 0 <= strength <= MAGNITUDES:
+            raise ConfigError(
+                f"randaugment takes a number of operations and a strength of 0 to {MAGNITUDES};"
+                f" got {count}, {strength}."
+            )
+        if count and self.trivialaugment:
+            raise ConfigError("randaugment and trivialaugment are two answers to one question; choose one.")
+        if self.cut != "space" and not self.cutmix:
+            raise ConfigError(
+                "cut says what cutmix takes, but cutmix is off.", "give cutmix a strength, 1 say"
+            )
+        for name, most in (("hue", 0.5), ("erasing", 1.0), ("noise", 1.0)):
             if not 0 <= getattr(self, name) <= most:
                 raise ConfigError(f"{name} must lie between 0 and {most}; got {getattr(self, name)}.")
         for name, needs in (("flip_map", "flip"), ("vertical_flip_map", "vertical_flip")):
@@ -106,4 +160,34 @@ class AugmentConfig:
     @property
     def time(self) -> TimeJitter:
         """The temporal part."""
-        return TimeJitter(speed=self.speed, context=self.context)
+        return TimeJitter(
+            speed=self.speed,
+            context=self.context,
+            rate=self.frame_rate,
+            drop=self.frame_drop,
+            hold=self.frame_hold,
+        )
+
+    def check_modalities(self, modalities: Sequence[str]) -> None:
+        """What would change nothing for a model of these modalities, or could not be right, is refused.
+
+        Flow and differences are computed from moved frames before their colours change: colours, noise and
+        erasing reach `rgb` alone.
+
+        Raises:
+            ConfigError: names the setting and says why.
+        """
+        colours = ("brightness", "contrast", "saturation", "hue", "noise", "erasing")
+        lost = [name for name in colours if getattr(self, name)]
+        if lost and "rgb" not in modalities:
+            raise ConfigError(
+                f"{', '.join(lost)}: this changes colours, and the model sees {' and '.join(modalities)} alone,"
+                " which is computed before colours change.",
+                "leave it out, or choose a model that sees rgb",
+            )
+        if self.cutmix and self.cut != "space" and tuple(modalities) != ("rgb",):
+            raise ConfigError(
+                f"cut {self.cut!r} sets frames of two videos beside each other, and there is no motion between them"
+                f" that {' and '.join(m for m in modalities if m != 'rgb')} could show.",
+                "choose cut space: motion inside a rectangle stays motion",
+            )

@@ -12,13 +12,15 @@ from torch.utils.data import Dataset
 
 from marey.data.augment import AugmentConfig
 from marey.data.clips import Opener, fit_clip, opened, padded_length, read_clip
+from marey.data.draws import ClipDraw
 from marey.data.manifest import Manifest
-from marey.data.modalities import channels_first, clip_inputs
+from marey.data.modalities import clip_inputs
 from marey.data.randomness import sample_generator, seeded
 from marey.data.transforms import ClipTransform, Target
+from marey.data.warp import cut_box
 from marey.errors import DataError
 from marey.spec import InputSpec
-from marey.types import Clip
+from marey.types import Clip, FloatArray
 from marey.video.reader import Truncated, open_video
 
 Key = tuple[int, int]
@@ -50,6 +52,9 @@ class Batch:
         target: long `(B,)`, or float32 `(B, K)` of 0 and 1 where the manifest is multi-label.
         ids: rows of the manifest.
         number: which batch of its epoch this is, from 0. `number + 1` is where resuming goes on.
+        draws: what is still to be done to each clip, by `marey.data.batched.augment_batch` on the device;
+            `inputs["rgb"]` then holds the crops as they were cut, at the size of the largest. Empty: nothing.
+        real_frames: how many frames of each clip are real, known without asking the device.
     """
 
     inputs: dict[str, Tensor]
@@ -57,6 +62,8 @@ class Batch:
     target: Tensor
     ids: list[int]
     number: int = 0
+    draws: tuple[ClipDraw, ...] = ()
+    real_frames: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -94,6 +101,7 @@ class Item:
     """One sample. Either `inputs`, `mask` and `target`, or `failure`.
 
     `clamped`: seconds by which the segment lay outside its video, always less than a frame's duration.
+    `times`: of the frames, seconds on the video's own clock. `draw`: what augmentation drew, if there is any.
     """
 
     id: int
@@ -102,6 +110,8 @@ class Item:
     target: Target
     failure: Failure | None = None
     clamped: float = 0.0
+    times: FloatArray | None = None
+    draw: ClipDraw | None = None
 
 
 class ClipDataset(Dataset[Item]):
@@ -119,6 +129,7 @@ class ClipDataset(Dataset[Item]):
         seed: of all randomness.
         truncated: what a file that ends early does: error, or give what it has.
         opener: where readers come from (`marey.data.memory.FrameMemory`).
+        deferred: augmentation is drawn and the crop cut, but the rest left to `augment_batch`. Not for flow.
 
     Raises:
         ManifestError: a label that `class_names` does not have.
@@ -135,6 +146,7 @@ class ClipDataset(Dataset[Item]):
         seed: int = 0,
         truncated: Truncated = "error",
         opener: Opener = open_video,
+        deferred: bool = False,
     ) -> None:
         self.manifest = manifest
         self.spec = spec
@@ -147,6 +159,8 @@ class ClipDataset(Dataset[Item]):
         self._transform = (
             ClipTransform(augment, spec, self.class_names) if train and augment is not None else None
         )
+        self.deferred = deferred and self._transform is not None
+        assert not (self.deferred and "flow" in spec.modalities), "flow is computed where frames are decoded"
         self._targets = None if manifest.multi_label else manifest.targets(self.class_names)
         if manifest.multi_label:
             manifest.check_classes(self.class_names)
@@ -173,9 +187,9 @@ class ClipDataset(Dataset[Item]):
             return Item(row, {}, torch.zeros(0, dtype=torch.bool), 0, failure)
         target = self.target(row)
         with seeded(seed):  # whatever a transform of one's own draws from is the sample's own, too
-            inputs, target = self._inputs(clip, target, seed)
+            inputs, target, draw = self._inputs(clip, target, seed)
         mask = torch.from_numpy(clip.mask)
-        return Item(row, inputs, mask, target, clamped=span.clamped)
+        return Item(row, inputs, mask, target, clamped=span.clamped, times=clip.times, draw=draw)
 
     def target(self, row: int) -> Target:
         """Class index of a row, or float32 `(K,)` of 0 and 1."""
@@ -185,16 +199,20 @@ class ClipDataset(Dataset[Item]):
         several[[self._index[name] for name in self.manifest.sample(row).labels]] = 1
         return several
 
-    def _inputs(self, clip: Clip, target: Target, seed: int) -> tuple[dict[str, Tensor], Target]:
+    def _inputs(
+        self, clip: Clip, target: Target, seed: int
+    ) -> tuple[dict[str, Tensor], Target, ClipDraw | None]:
         """The inputs of one clip, at the length that the sampler gave."""
         modalities = self.spec.modalities
         if self._transform is None:
             arrays = clip_inputs(fit_clip(clip, self.spec, "center"), modalities)
-            return {name: torch.from_numpy(x) for name, x in arrays.items()}, target
+            return {name: torch.from_numpy(x) for name, x in arrays.items()}, target, None
         real = int(clip.mask.sum())
-        moved, target = self._transform.geometry(
-            torch.from_numpy(channels_first(clip.frames[:real])), target, seed=seed
-        )
+        decoded = torch.from_numpy(clip.frames[:real]).permute(0, 3, 1, 2)
+        draw, target = self._transform.draw(decoded.shape, target, seed=seed)
+        if self.deferred:
+            return {"rgb": cut_box(decoded, draw)}, target, draw
+        moved = self._transform.geometry(decoded, draw)
         inputs: dict[str, Tensor] = {}
         others = tuple(name for name in modalities if name != "rgb")
         if others:
@@ -203,12 +221,17 @@ class ClipDataset(Dataset[Item]):
             arrays = clip_inputs(Clip(frames, clip.times, clip.mask), others)
             inputs.update({name: torch.from_numpy(x) for name, x in arrays.items()})
         if "rgb" in modalities:
-            inputs["rgb"] = self._transform.photometric(moved, seed=seed)
-        return {name: inputs[name] for name in modalities}, target
+            inputs["rgb"] = self._transform.photometric(moved, draw)
+        return {name: inputs[name] for name in modalities}, target, draw
 
 
-def collate(items: Sequence[Item], spec: InputSpec) -> tuple[Batch | None, list[Failure], list[int]]:
+def collate(
+    items: Sequence[Item], spec: InputSpec, *, deferred: bool = False
+) -> tuple[Batch | None, list[Failure], list[int]]:
     """Items that could be loaded as one batch, padded with zeros to the longest (then as the spec needs).
+
+    Args:
+        deferred: the items hold crops of any size and their draws; see `Batch.draws`.
 
     Returns:
         the batch, or None if nothing could be loaded; the failures; the ids of clamped segments.
@@ -224,15 +247,24 @@ def collate(items: Sequence[Item], spec: InputSpec) -> tuple[Batch | None, list[
         row[: len(item.mask)] = item.mask
     inputs = {}
     for name in good[0].inputs:
-        first = good[0].inputs[name]
         # flow and differences lie between frames: one fewer of them
-        stack = torch.zeros(len(good), length - (name != "rgb"), *first.shape[1:], dtype=first.dtype)
-        for row, item in zip(stack, good, strict=True):
-            row[: len(item.inputs[name])] = item.inputs[name]
-        inputs[name] = stack
+        found = [item.inputs[name] for item in good]
+        inputs[name] = _stacked(found, length - (name != "rgb"))
     targets = [item.target for item in good]
     if isinstance(targets[0], np.ndarray):
         target = torch.from_numpy(np.stack([np.asarray(t) for t in targets]))
     else:
         target = torch.tensor(targets, dtype=torch.long)
-    return Batch(inputs, mask, target, [item.id for item in good]), failures, clamped
+    draws = tuple(item.draw for item in good if item.draw is not None) if deferred else ()
+    real = tuple(int(item.mask.sum()) for item in good)
+    batch = Batch(inputs, mask, target, [item.id for item in good], draws=draws, real_frames=real)
+    return batch, failures, clamped
+
+
+def _stacked(clips: Sequence[Tensor], length: int) -> Tensor:
+    """Clips `(T, C, H, W)` in the corner of zeros `(B, length, C, H, W)` of the largest height and width."""
+    height, width = (max(clip.shape[axis] for clip in clips) for axis in (-2, -1))
+    stack = torch.zeros(len(clips), length, clips[0].shape[1], height, width, dtype=clips[0].dtype)
+    for place, clip in zip(stack, clips, strict=True):
+        place[: len(clip), :, : clip.shape[-2], : clip.shape[-1]] = clip
+    return stack

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from marey.data.augment import TimeJitter
 from marey.errors import ConfigError
@@ -67,16 +67,57 @@ def choose_times(
         max(float(frame_times[0]), span.start - before * around),
         min(float(reader.info.end), span.end + after * around),
     )
+    losses = rng.spawn(1)[0]  # a stream of its own, for the same reason
     cues = _cues(reader, span, sampler)
+    filmed = frame_times
+    if jitter.rate:
+        kept = thinned(frame_times, span, 1 - jitter.rate * losses.random())
+        if (
+            sampler.cue == "motion" and cues is not None
+        ):  # what moved between two of its frames is seen in the later
+            cues = np.diff(np.cumsum(cues)[kept], prepend=0.0)
+        filmed = frame_times[kept]
     if factor == 1:
-        return sampler.times(frame_times, span.start, span.end, rng, cues=cues)
-    if isinstance(sampler, (Rate, Dense, Windows)):  # on a clock that runs slower, the video runs faster
-        times, mask = sampler.times(
-            frame_times / factor, span.start / factor, span.end / factor, rng, cues=cues
-        )
-        return _inside(times * factor, span), mask
-    times, mask = sampler.times(frame_times, span.start, span.end, rng, cues=cues)
-    return warped(times, span, factor), mask
+        times, mask = sampler.times(filmed, span.start, span.end, rng, cues=cues)
+    elif isinstance(sampler, (Rate, Dense, Windows)):  # on a clock that runs slower, the video runs faster
+        times, mask = sampler.times(filmed / factor, span.start / factor, span.end / factor, rng, cues=cues)
+        times = _inside(times * factor, span)
+    else:
+        times, mask = sampler.times(filmed, span.start, span.end, rng, cues=cues)
+        times = warped(times, span, factor)
+    if jitter.rate:  # the frame that the slower camera showed then
+        times = _inside(filmed[np.maximum(np.searchsorted(filmed, times, side="right") - 1, 0)], span)
+    return lost(times, mask, jitter, losses)
+
+
+def thinned(frame_times: FloatArray, span: Span, share: float) -> NDArray[np.intp]:
+    """Which frames a camera with `share` of the frame rate would have filmed, evenly, the one on screen at the
+    beginning of `span` being the first of them there; all that lie before it."""
+    first = max(int(np.searchsorted(frame_times, span.start, side="right")) - 1, 0)
+    steps = np.arange(int((len(frame_times) - 1 - first) * share) + 1)
+    chosen = np.minimum(first + np.floor(steps / share + 1e-9).astype(np.intp), len(frame_times) - 1)
+    return np.concatenate([np.arange(first), np.unique(chosen)])
+
+
+def lost(
+    times: FloatArray, mask: BoolArray, jitter: TimeJitter, rng: np.random.Generator
+) -> tuple[FloatArray, BoolArray]:
+    """Frames that come late or not at all; the first and the last real one always come.
+
+    A late frame's place is taken by the one before it, and that is a real frame twice: nothing in the mask changes. A
+    missing frame leaves no hole: those after it move up, and the clip has one more place of padding at its end. Real
+    frames so come first, as everywhere, and no answer of a model depends on the padding after them: it is trained on
+    shorter clips, not on blank pictures."""
+    real = int(mask.sum())
+    late, missing = rng.random((2, real))  # drawn always
+    late[:1], late[-1:], missing[:1], missing[-1:] = 1, 1, 1, 1
+    index = np.arange(real)
+    index = np.maximum.accumulate(np.where(late < jitter.hold, 0, index))
+    shown = times[:real][index][missing >= jitter.drop]
+    return (
+        np.concatenate([shown, np.full(len(times) - len(shown), shown[-1])]),
+        np.arange(len(times)) < len(shown),
+    )
 
 
 def _inside(times: FloatArray, span: Span) -> FloatArray:

@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -58,7 +59,7 @@ class Loader:
             dataset,
             batch_sampler=order,  # lists of (epoch, row)
             num_workers=workers,
-            collate_fn=functools.partial(_collated, spec=dataset.spec),
+            collate_fn=functools.partial(_collated, spec=dataset.spec, deferred=dataset.deferred),
             pin_memory=pin,
             generator=torch.Generator(),  # or it would draw from the global one, and resuming would differ
             **parallel,
@@ -96,9 +97,7 @@ class Loader:
                     raise failure.error
                 self._failures.setdefault(failure.id, failure)
             if loaded.batch is not None:
-                yield Batch(
-                    loaded.batch.inputs, loaded.batch.mask, loaded.batch.target, loaded.batch.ids, number
-                )
+                yield replace(loaded.batch, number=number)
 
     def close(self) -> None:
         """End the workers; iterating again starts new ones.
@@ -137,6 +136,7 @@ def make_loader(
     device: torch.device | str | None = None,
     cache_bytes: int = 0,
     truncated: Truncated = "error",
+    deferred: bool = False,
 ) -> Loader:
     """A loader of some rows of a manifest.
 
@@ -163,6 +163,7 @@ def make_loader(
         cache_bytes: hold decoded frames of short videos between epochs, up to so many bytes. In this process
             alone: with workers, each sees another part of the data in every epoch and would gain little.
         truncated: what a file that ends early does: error, or give what it has.
+        deferred: leave augmentation to `marey.data.batched.augment_batch`, on the device (never with flow).
 
     Raises:
         ConfigError: numbers that cannot be, or a sampler that gives more frames than the model takes.
@@ -189,7 +190,8 @@ def make_loader(
     elif cache_bytes:
         opener["opener"] = FrameMemory(cache_bytes, spec)
     dataset = ClipDataset(
-        manifest, spec, class_names=class_names, train=train, augment=augment, seed=seed, truncated=truncated, **opener
+        manifest, spec, class_names=class_names, train=train, augment=augment, seed=seed, truncated=truncated,
+        deferred=deferred, **opener,
     )  # fmt: skip
     order = _EpochBatches(rows, batch, seed, train if shuffle is None else shuffle, drop_last)
     order.epoch, order.start = epoch, start_batch
@@ -227,8 +229,8 @@ class _Loaded:
         return _Loaded(self.batch and self.batch.pin_memory(), self.failures, self.clamped)
 
 
-def _collated(items: list[Any], spec: InputSpec) -> _Loaded:
-    return _Loaded(*collate(items, spec))
+def _collated(items: list[Any], spec: InputSpec, deferred: bool) -> _Loaded:
+    return _Loaded(*collate(items, spec, deferred=deferred))
 
 
 def _context() -> Any:

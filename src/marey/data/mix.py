@@ -1,15 +1,20 @@
-"""MixUp and CutMix on batches of clips.
+"""MixUp, CutMix and VideoMix on batches of clips.
 
-MixUp: Zhang et al. 2018, arXiv 1710.09412. CutMix: Yun et al. 2019, arXiv 1905.04899; here the rectangle is the
-same in all frames (a tube), so that motion inside it stays motion.
+MixUp: Zhang et al. 2018, arXiv 1710.09412. CutMix: Yun et al. 2019, arXiv 1905.04899. VideoMix: Yun et al. 2020,
+arXiv 2012.03457, whose three forms are `cut`: a rectangle that is the same in all frames (a tube), so that motion
+inside it stays motion; all of some neighbouring frames; or a rectangle in some neighbouring frames.
 """
 
 from __future__ import annotations
+
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Cut: TypeAlias = Literal["space", "time", "both"]
 
 
 def mix_batch(
@@ -20,6 +25,7 @@ def mix_batch(
     num_classes: int,
     mixup: float = 0.0,
     cutmix: float = 0.0,
+    cut: Cut = "space",
     generator: torch.Generator,
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """Blend every clip of a batch with another one of it, pixels and labels alike.
@@ -35,6 +41,8 @@ def mix_batch(
         num_classes: K.
         mixup, cutmix: alpha of Beta(alpha, alpha), from which each clip's share is drawn; 0 is off. Where both
             are on, a fair coin chooses one for the batch.
+        cut: the part that cutmix takes. Time is cut in the frames that are real in both clips, and in `rgb` alone:
+            between frames of two videos there is no motion that flow or differences could show.
         generator: a CPU generator; all draws come from it.
 
     Returns:
@@ -46,28 +54,51 @@ def mix_batch(
         return inputs, mask_BT, soft_BK
     # torch's Beta takes no generator; NumPy's does, seeded from the one that was given
     rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
-    cut = cutmix > 0 and (mixup <= 0 or rng.random() < 0.5)
-    alpha = cutmix if cut else mixup
+    cuts = cutmix > 0 and (mixup <= 0 or rng.random() < 0.5)
+    assert cut == "space" or set(inputs) == {"rgb"}, "AugmentConfig.check_modalities refuses this"
+    alpha = cutmix if cuts else mixup
     share = rng.beta(alpha, alpha, size=batch).astype(np.float32)
-    partner = torch.from_numpy((np.arange(batch) + int(rng.integers(1, batch))) % batch).to(mask_BT.device)
+    shift = int(rng.integers(1, batch))
+    partner = torch.from_numpy((np.arange(batch) + shift) % batch).to(mask_BT.device)
     corner = rng.random((2, batch)).astype(np.float32)
+    other_BT = mask_BT[partner]
+    both_BT, either_BT = mask_BT & other_BT, mask_BT | other_BT
+    span_BT = torch.ones_like(mask_BT)
+    if cuts and cut != "space":
+        share, span_BT = _span(share, rng.random(batch), both_BT, whole=cut == "time")
 
     mixed: dict[str, Tensor] = {}
-    seen_B = torch.from_numpy(share).to(mask_BT.device)
+    seen_BT = torch.from_numpy(share).to(mask_BT.device)[:, None].expand(mask_BT.shape)
     for name, x_BTCHW in inputs.items():
-        if cut:
-            own_BHW, seen_B = _outside(share, corner, *x_BTCHW.shape[-2:], device=x_BTCHW.device)
-            weight = own_BHW[:, None, None]
-        else:
-            weight = seen_B[:, None, None, None, None]
-        real = mask_BT if x_BTCHW.shape[1] == mask_BT.shape[1] else mask_BT[:, 1:]
-        mixed[name] = _mixed(x_BTCHW, x_BTCHW[partner], weight, real, real[partner])
-    other_BT = mask_BT[partner]
-    either_BT = mask_BT | other_BT
-    each_BT = torch.where(mask_BT & other_BT, seen_B[:, None], mask_BT.to(seen_B.dtype))
+        between = slice(mask_BT.shape[1] - x_BTCHW.shape[1], None)  # flow and differences lie between frames
+        weight = seen_BT[:, between, None, None, None]
+        if cuts:
+            own_BHW = _outside(share, corner, *x_BTCHW.shape[-2:], device=x_BTCHW.device)
+            own_BTHW = torch.where(span_BT[:, between, None, None], own_BHW[:, None], 1.0)
+            seen_BT = torch.where(span_BT, own_BHW.mean(dim=(1, 2))[:, None], 1.0)
+            weight = own_BTHW[:, :, None]
+        mixed[name] = _mixed(
+            x_BTCHW, x_BTCHW[partner], weight, mask_BT[:, between], mask_BT[partner][:, between]
+        )
+    each_BT = torch.where(both_BT, seen_BT, mask_BT.to(seen_BT.dtype))
     own_B = (each_BT * either_BT).sum(1) / either_BT.sum(1).clamp(min=1)
     own_B1 = own_B[:, None].to(soft_BK.dtype)
     return mixed, either_BT, own_B1 * soft_BK + (1 - own_B1) * soft_BK[partner]
+
+
+def _span(
+    share: np.ndarray, corner: np.ndarray, both_BT: Tensor, *, whole: bool
+) -> tuple[np.ndarray, Tensor]:
+    """Which frames are cut, neighbours among those that are real in both clips (which come first), and the share of
+    each of them that stays: nothing of `whole` frames, else what makes a cuboid of equal shares of its sides."""
+    length = both_BT.sum(1).cpu().numpy()
+    part = (1 - share) if whole else np.cbrt(1 - share)
+    count = np.round(length * part).astype(int)
+    first = (corner * (length - count + 1)).astype(int)
+    place = np.arange(both_BT.shape[1])
+    span = (place >= first[:, None]) & (place < (first + count)[:, None])
+    stays = np.zeros_like(share) if whole else 1 - part**2
+    return stays.astype(np.float32), torch.from_numpy(span).to(both_BT.device)
 
 
 def _mixed(x: Tensor, other: Tensor, weight: Tensor, real_BT: Tensor, other_BT: Tensor) -> Tensor:
@@ -82,8 +113,8 @@ def _mixed(x: Tensor, other: Tensor, weight: Tensor, real_BT: Tensor, other_BT: 
 
 def _outside(
     share: np.ndarray, corner: np.ndarray, height: int, width: int, *, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """1 outside and 0 inside each clip's rectangle `(B, H, W)`, and the share outside it in whole pixels `(B,)`.
+) -> Tensor:
+    """1 outside and 0 inside each clip's rectangle `(B, H, W)`, of which `share` is outside, to whole pixels.
 
     The rectangle has the picture's shape and lies wholly inside it, anywhere."""
     own = np.ones((len(share), height, width), dtype=np.float32)
@@ -91,5 +122,4 @@ def _outside(
         h, w = round(height * float(side)), round(width * float(side))
         top, left = int(corner[0, b] * (height - h + 1)), int(corner[1, b] * (width - w + 1))
         own[b, top : top + h, left : left + w] = 0
-    tensor = torch.from_numpy(own).to(device)
-    return tensor, tensor.mean(dim=(1, 2))
+    return torch.from_numpy(own).to(device)

@@ -1,24 +1,27 @@
-"""Augmentation of whole clips with torchvision v2, labels kept right.
+"""Augmentation of whole clips, labels kept right.
 
-A clip `(T, C, H, W)` is one `tv_tensors.Video`, so every geometric transform is one draw for all its frames.
-Photometric ones are one draw too, unless `per_frame` asks for flicker.
+What chance decides for a clip is drawn first (`ClipDraw`), then done: by itself where it was decoded, or with a whole
+batch on the device (`marey.data.batched`), with the same result. Geometry is one draw for all frames of a clip,
+always; so are colours and noise, unless `per_frame` asks for flicker.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
 
 from marey.data.augment import AugmentConfig, TimeJitter
+from marey.data.automatic import WARPS, rand_augment, trivial_augment
+from marey.data.colours import change_colours
 from marey.data.directions import FlipRule, flip_map_from_names, flip_rule, names_direction
+from marey.data.draws import Box, ClipDraw, Operation
+from marey.data.noise import add_noise
 from marey.data.randomness import seeded
+from marey.data.warp import cut_box, move_clip
 from marey.errors import ConfigError
 from marey.spec import InputSpec
 
@@ -32,43 +35,46 @@ __all__ = [
 
 Target = int | np.ndarray
 
+_JITTER = ("brightness", "contrast", "saturation", "hue")  # in the order of v2.ColorJitter's numbers
+
 
 class ClipTransform:
-    """Training augmentation of a clip, in two steps: `geometry` moves pixels and labels, `photometric` changes
+    """Training augmentation of a clip: `draw`, then `geometry`, which moves pixels, then `photometric`, which changes
     colours. Flow is computed between the two, so that it belongs to the moved pixels and sees no flicker.
 
     Args:
         config: what to do.
-        spec: the size that comes out, and the mean colour that erasing paints with.
+        spec: the size that comes out, and the mean colour that erasing and warps paint with.
         class_names: for flips: what the labels mean. A `DataWarning` tells which classes are not flipped.
+
+    Raises:
+        ConfigError: a setting that could change nothing, or not rightly, for these modalities.
     """
 
     def __init__(self, config: AugmentConfig, spec: InputSpec, class_names: Sequence[str] = ()) -> None:
+        config.check_modalities(spec.modalities)
         self.config = config
         self.spec = spec
-        self._flips: list[tuple[Any, FlipRule]] = []
+        self.fill = fill_of(spec)
+        self._flips: dict[str, FlipRule] = {}
         if config.flip:
-            self._flips.append((F.horizontal_flip, flip_rule(class_names, config.flip_map)))
+            self._flips["mirrored"] = flip_rule(class_names, config.flip_map)
         if config.vertical_flip:
-            rule = flip_rule(class_names, config.vertical_flip_map, "vertical")
-            self._flips.append((F.vertical_flip, rule))
+            self._flips["upside_down"] = flip_rule(class_names, config.vertical_flip_map, "vertical")
         height, width = spec.size
         shape = width / height
         self._crop = v2.RandomResizedCrop(
             spec.size, config.scale, (config.ratio[0] * shape, config.ratio[1] * shape), antialias=True
         )
-        self._colour = None
+        self._jitter = None
         if config.brightness or config.contrast or config.saturation or config.hue:
             if config.hue and len(spec.mean) != 3:
                 raise ConfigError("hue can be changed in colour pictures only.")
-            self._colour = v2.ColorJitter(config.brightness, config.contrast, config.saturation, config.hue)
-        self._erase = None
-        if config.erasing:
-            mean = [round(255 * level) for level in spec.mean]
-            self._erase = v2.RandomErasing(config.erasing, scale=(0.02, 0.25), value=mean)
+            self._jitter = v2.ColorJitter(config.brightness, config.contrast, config.saturation, config.hue)
+        self._erase = v2.RandomErasing(config.erasing, scale=(0.02, 0.25)) if config.erasing else None
 
     def __call__(self, frames_TCHW: Tensor, target: Target, *, seed: int) -> tuple[Tensor, Target]:
-        """Both steps.
+        """All of it.
 
         Args:
             frames_TCHW: uint8, real frames only, at any size not below the crop.
@@ -78,43 +84,104 @@ class ClipTransform:
         Returns:
             uint8 `(T, C, *spec.size)`, and the target as it is after the flips.
         """
-        moved, target = self.geometry(frames_TCHW, target, seed=seed)
-        return self.photometric(moved, seed=seed), target
+        draw, target = self.draw(frames_TCHW.shape, target, seed=seed)
+        return self.photometric(self.geometry(frames_TCHW, draw), draw), target
 
-    def geometry(self, frames_TCHW: Tensor, target: Target, *, seed: int) -> tuple[Tensor, Target]:
-        """Random crop and flips: one draw for all frames."""
-        video = tv_tensors.Video(frames_TCHW)
+    def draw(self, shape: Sequence[int], target: Target, *, seed: int) -> tuple[ClipDraw, Target]:
+        """What is to be done to a clip of `(T, C, H, W)`, and its target after the flips. Each part has a stream of
+        its own: one setting changes no other's draws."""
+        frames, _, height, width = shape
         with seeded(_stream(seed, 0)):
-            toss = torch.rand(2).tolist()  # drawn always: one setting changes no other's draws
-            video = self._random_crop(video)
-        for coin, (flip, rule) in zip(toss, self._flips, strict=False):
+            toss = torch.rand(2).tolist()  # drawn always
+            box = self._box(height, width)
+        flips = {}
+        for coin, (name, rule) in zip(toss, self._flips.items(), strict=False):
             if coin < 0.5 and _may_flip(target, rule):
-                video = flip(video)
+                flips[name] = True
                 target = _flipped(target, rule)
-        return video.as_subclass(Tensor).contiguous(), target
-
-    def photometric(self, frames_TCHW: Tensor, *, seed: int) -> Tensor:
-        """Colour jitter and erasing."""
-        video: Tensor = tv_tensors.Video(frames_TCHW)
         with seeded(_stream(seed, 1)):
-            if self._colour is not None and self.config.per_frame:
-                video = tv_tensors.Video(
-                    torch.stack([self._colour(tv_tensors.Image(f)) for f in frames_TCHW])
-                )
-            elif self._colour is not None:
-                video = self._colour(video)
-        with seeded(_stream(seed, 2)):
-            if self._erase is not None:
-                video = self._erase(video)
-        return video.as_subclass(Tensor)
+            rounds = frames if self.config.per_frame else 1
+            jitter = [self._colours() for _ in range(rounds)] if self._jitter is not None else []
+        automatic = self._automatic(np.random.default_rng(_stream(seed, 3)))
+        rng = np.random.default_rng(_stream(seed, 4))
+        return ClipDraw(
+            box=box,
+            **flips,
+            warps=tuple(o for o in automatic if o.name in WARPS),
+            colours=tuple(o for o in automatic if o.name not in WARPS)
+            + (jitter[0] if jitter and not self.config.per_frame else ()),
+            flicker=tuple(jitter) if self.config.per_frame else (),
+            noise=255 * self.config.noise * float(rng.random()),
+            noise_seed=int(rng.integers(2**62)),
+            grain=self.config.per_frame,
+            erased=self._erased(_stream(seed, 2)),
+        ), target
 
-    def _random_crop(self, video: Tensor) -> Tensor:
-        if self.config.scale == (1, 1):
-            short = min(video.shape[-2:])
-            needed = max(self.spec.size)
-            video = video if short >= needed else F.resize(video, [needed], antialias=True)
-            return F.center_crop(video, list(self.spec.size))
-        return self._crop(video)
+    def geometry(self, frames_TCHW: Tensor, draw: ClipDraw) -> Tensor:
+        """Crop, scaling, flips and warps, the same for all frames: uint8 `(T, C, *spec.size)`."""
+        return move_clip(cut_box(frames_TCHW, draw), draw, self.spec.size, self.fill)
+
+    def photometric(self, frames_TCHW: Tensor, draw: ClipDraw) -> Tensor:
+        """Colours, noise and erasing, in this order; for clips that `geometry` has moved."""
+        return change_light([frames_TCHW], [draw], self.fill)[0]
+
+    def _box(self, height: int, width: int) -> Box:
+        if self.config.scale != (1, 1):
+            found = self._crop.make_params([torch.empty(1, height, width, device="meta")])
+            return found["top"], found["left"], found["height"], found["width"]
+        # as much as fits of the output's shape, where the picture is smaller than it
+        shrink = min(1.0, height / self.spec.size[0], width / self.spec.size[1])
+        tall, wide = (max(round(side * shrink), 1) for side in self.spec.size)
+        return (height - tall) // 2, (width - wide) // 2, tall, wide
+
+    def _colours(self) -> tuple[Operation, ...]:
+        assert self._jitter is not None
+        found = self._jitter.make_params([])
+        names = [_JITTER[int(i)] for i in found["fn_idx"]]
+        return tuple(Operation(n, f) for n in names if (f := found[f"{n}_factor"]) is not None)
+
+    def _automatic(self, rng: np.random.Generator) -> list[Operation]:
+        if self.config.trivialaugment:
+            return trivial_augment(rng)
+        count, strength = self.config.randaugment
+        return rand_augment(rng, count, strength) if count else []
+
+    def _erased(self, seed: int) -> Box | None:
+        if self._erase is None:
+            return None
+        with seeded(seed):
+            if torch.rand(1) >= self.config.erasing:
+                return None
+            found = self._erase.make_params([torch.empty(1, *self.spec.size, device="meta")])
+        return None if found["v"] is None else (found["i"], found["j"], found["h"], found["w"])
+
+
+def change_light(clips: Sequence[Tensor], draws: Sequence[ClipDraw], fill: Sequence[float]) -> list[Tensor]:
+    """Colours, noise and erasing of clips of one size, uint8 `(T, C, H, W)` each, in that order."""
+    done = change_colours(list(clips), [draw.colours for draw in draws])
+    if any(draw.flicker for draw in draws):  # each frame is a clip by itself
+        frames = change_colours(
+            [frame[None] for clip in done for frame in clip],
+            [
+                each
+                for clip, draw in zip(done, draws, strict=True)
+                for each in draw.flicker or [()] * len(clip)
+            ],
+        )
+        done = list(torch.cat(frames).split([len(clip) for clip in done]))
+    done = add_noise(done, draws)
+    for number, draw in enumerate(draws):
+        if draw.erased is not None:
+            top, left, height, width = draw.erased
+            paint = torch.tensor(fill, dtype=torch.uint8, device=done[number].device).view(-1, 1, 1)
+            done[number] = done[number].clone()
+            done[number][..., top : top + height, left : left + width] = paint
+    return done
+
+
+def fill_of(spec: InputSpec) -> tuple[int, ...]:
+    """The level of each channel that is zero after normalising."""
+    return tuple(round(255 * level) for level in spec.mean)
 
 
 def _stream(seed: int, number: int) -> int:

@@ -228,7 +228,7 @@ def _backbone_lr(config: TrainConfig) -> float:
 
 
 def _check_model(config: TrainConfig, classes: int) -> None:
-    """Errors of model, sampler and weights come before a run folder is made."""
+    """Errors of model, sampler, weights and augmentation come before a run folder is made."""
     from marey.models.registry import find_model, model_keywords
     from marey.training.build import build_model
 
@@ -237,7 +237,9 @@ def _check_model(config: TrainConfig, classes: int) -> None:
         raise ConfigError(
             f"{config.model} has no backbone to choose.", "drop --backbone, or see: marey models"
         )
-    build_model(config, classes)
+    modalities = build_model(config, classes).spec.modalities
+    config.augment.check_modalities(modalities)
+    config.system.augments_on_device(config.system.device, modalities)
 
 
 def _bar(log: RunLog, title: str, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:

@@ -5,6 +5,7 @@ This file imports no torch, so that `marey train --help` answers at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -91,6 +92,9 @@ class SystemConfig:
     """CPU threads of torch (default: torch's own choice)."""
     workers: int = 0
     """Processes that decode for training (0: decode in the training process)."""
+    augment_on: Literal["auto", "device", "workers"] = "auto"
+    """Where clips are scaled, flipped and coloured: batch by batch on the device, or one by one where they are
+    decoded. auto: on the device if it is a CUDA GPU. The draws are the same. Models that see flow: workers."""
     on_error: Literal["error", "skip"] = "error"
     """A video that cannot be read stops the training, or is left out, counted and reported."""
     cache_mb: int | None = None
@@ -110,6 +114,20 @@ class SystemConfig:
                 "--cache-mb keeps frames in the training process and needs --workers 0.",
                 "drop one of the two.",
             )
+
+    def augments_on_device(self, device: str, modalities: Sequence[str]) -> bool:
+        """Whether clips of these modalities are augmented batch by batch on `device`.
+
+        Raises:
+            ConfigError: that was asked for, and flow needs the moved frames where they are decoded.
+        """
+        if self.augment_on == "device" and "flow" in modalities:
+            raise ConfigError(
+                "--augment-on device: this model sees flow, which is computed from moved frames as they are decoded.",
+                "leave it at auto",
+            )
+        automatic = self.augment_on == "auto" and device.startswith("cuda") and "flow" not in modalities
+        return automatic or self.augment_on == "device"
 
 
 @dataclass(frozen=True, kw_only=True)

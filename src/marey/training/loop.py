@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from marey.data.batched import augment_batch
 from marey.data.dataset import Batch
 from marey.data.loader import make_loader
 from marey.data.mix import mix_batch
@@ -137,6 +138,8 @@ def fit(
         augment=config.augment,
         policy=system.on_error,
         cache_bytes=_cache_bytes(config),
+        device=device,
+        deferred=system.augments_on_device(device, model.spec.modalities),
     )
 
     before = {item["id"]: item for item in progress.failures}  # of the run that was cut off
@@ -264,8 +267,8 @@ def _learn(
 ) -> None:
     """Forward and backward of one batch; adds to the epoch's sums."""
     optim = config.optim
-    inputs = {name: x.to(device, non_blocking=True) for name, x in batch.inputs.items()}
-    mask, target = batch.mask.to(device), batch.target.to(device)
+    batch = augment_batch(batch.to(device), model.spec)
+    inputs, mask, target = batch.inputs, batch.mask, batch.target
     mixed = target
     if config.augment.mixup or config.augment.cutmix:
         generator = torch.Generator().manual_seed(_entropy(seed))
@@ -276,6 +279,7 @@ def _learn(
             num_classes=classes,
             mixup=config.augment.mixup,
             cutmix=config.augment.cutmix,
+            cut=config.augment.cut,
             generator=generator,
         )
     with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=autocast == "bf16"):

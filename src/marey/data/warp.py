@@ -1,0 +1,133 @@
+"""Moving pixels: the crop scaled to size, flips and warps, for one clip or many at once, on any device.
+
+One clip on a CPU is scaled by torchvision's integer kernel, the fastest there is. Many clips, whose crops differ in
+size, are scaled by two matrix products that repeat that kernel's arithmetic: whole numbers small enough for float32
+to add them up exactly in any order, so that the levels come out the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from marey.data.automatic import source_of
+from marey.data.draws import ClipDraw
+
+
+def cut_box(frames_TCHW: Tensor, draw: ClipDraw) -> Tensor:
+    """What the draw cuts from the frames: a view."""
+    top, left, height, width = draw.box
+    return frames_TCHW[..., top : top + height, left : left + width]
+
+
+def move_clip(box_TCHW: Tensor, draw: ClipDraw, size: tuple[int, int], fill: Sequence[float]) -> Tensor:
+    """One clip on its own, after `cut_box`: scaled to `size`, flipped, warped.
+
+    Args:
+        box_TCHW: uint8.
+        size: height and width of the result.
+        fill: level of each channel for what a warp brings in from outside.
+    """
+    moved = box_TCHW
+    if tuple(moved.shape[-2:]) != size:
+        moved = F.resize(moved, list(size), antialias=True)
+    across = [axis for axis, flipped in ((-1, draw.mirrored), (-2, draw.upside_down)) if flipped]
+    moved = (moved.flip(across) if across else moved).contiguous()
+    return warp_clips([moved], [draw], fill)[0]
+
+
+def move_batch(
+    boxes_BTCHW: Tensor, draws: Sequence[ClipDraw], size: tuple[int, int], fill: Sequence[float]
+) -> Tensor:
+    """`move_clip` for many clips at once: uint8 boxes, each in the upper left corner of its place and of the size that
+    its draw says, to uint8 `(B, T, C, *size)`."""
+    device = boxes_BTCHW.device
+    batch, frames, channels, height, width = boxes_BTCHW.shape
+    down = torch.zeros(batch, size[0], height)
+    across = torch.zeros(batch, size[1], width)
+    for b, draw in enumerate(draws):
+        rows = torch.from_numpy(resize_weights(draw.box[2], size[0]))
+        columns = torch.from_numpy(resize_weights(draw.box[3], size[1]))
+        down[b, :, : draw.box[2]] = rows.flip(0) if draw.upside_down else rows
+        across[b, :, : draw.box[3]] = columns.flip(0) if draw.mirrored else columns
+    x = boxes_BTCHW.to(torch.float32).reshape(batch, -1, width)
+    with _exact_products():
+        x = _levels(x @ across.to(device).mT)  # across first, rounded, then down: as the kernel does
+        x = x.view(batch, -1, height, size[1])
+        x = _levels(down.to(device)[:, None] @ x)
+    moved = x.to(torch.uint8).view(batch, frames, channels, *size)
+    return torch.stack(warp_clips(list(moved), draws, fill))
+
+
+def warp_clips(clips: Sequence[Tensor], draws: Sequence[ClipDraw], fill: Sequence[float]) -> list[Tensor]:
+    """Shears, shifts and turns: one matrix and one bilinear resampling a clip, the same for all of its frames.
+
+    Args:
+        clips: uint8 `(T, C, H, W)` each; those of one length are done together.
+    """
+    clips = list(clips)
+    lengths = {len(clips[n]) for n, draw in enumerate(draws) if draw.warps}
+    for length in sorted(lengths):
+        chosen = [n for n, draw in enumerate(draws) if draw.warps and len(clips[n]) == length]
+        stack = torch.stack([clips[n] for n in chosen]).to(torch.float32)
+        batch, frames, channels, height, width = stack.shape
+        level = torch.tensor(fill, dtype=torch.float32, device=stack.device).view(-1, 1, 1)
+        maps = np.stack([_unit(source_of(draws[n].warps, height, width), height, width) for n in chosen])
+        grid = torch.nn.functional.affine_grid(
+            torch.from_numpy(maps).to(stack), [batch, 1, height, width], align_corners=False
+        )
+        # outside is 0; seen from the fill's level, that is the fill. The frames of a clip are channels of one picture
+        flat = (stack - level).reshape(batch, frames * channels, height, width)
+        moved = torch.nn.functional.grid_sample(flat, grid, align_corners=False).view(stack.shape) + level
+        for number, clip in zip(chosen, moved.round_().clamp_(0, 255).to(torch.uint8), strict=True):
+            clips[number] = clip
+    return clips
+
+
+def resize_weights(length: int, size: int) -> NDArray[np.float32]:
+    """How much each of `length` pixels counts for each of `size`: float32 `(size, length)`, rows add up to 1.
+
+    Bilinear with antialiasing: a triangle as wide as the step where the picture shrinks. The weights are multiples
+    of 2^−p with the p that the kernel chooses for 16-bit weights; with p ≤ 16, to which shrinking by four never comes,
+    levels times weights add up in float32 without rounding."""
+    step = length / size
+    reach = max(step, 1.0)
+    middle = step * (np.arange(size) + 0.5)
+    first = np.maximum((middle - reach + 0.5).astype(np.int64), 0)
+    last = np.minimum((middle + reach + 0.5).astype(np.int64), length)
+    place = np.arange(length)
+    weights = np.maximum(1 - np.abs((place[None] - middle[:, None] + 0.5) / reach), 0)
+    weights[(place < first[:, None]) | (place >= last[:, None])] = 0
+    weights /= weights.sum(1, keepdims=True)
+    precision = 0
+    while precision < 22 and int(0.5 + weights.max() * 2 ** (precision + 1)) < 2**15:
+        precision += 1
+    return np.asarray(np.floor(0.5 + weights * 2**precision) / 2**precision, dtype=np.float32)
+
+
+def _unit(source: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    """The same map where the picture reaches from −1 to 1 in both directions."""
+    scale = np.array([width / 2, height / 2])
+    turned = source[:, :2] * scale[None] / scale[:, None]
+    return np.concatenate([turned, (source[:, 2] / scale)[:, None]], axis=1)
+
+
+def _levels(x: Tensor) -> Tensor:
+    return torch.floor(x + 0.5).clamp_(0, 255)
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Float32 products with all their bits: TF32 keeps eleven of them."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
