@@ -83,7 +83,7 @@ def train(
     manifest, parts, rule = parts_of(manifest, config)
     choose_device(config.system.device)  # said before anything is written
     check_loggers(config.system.log)
-    _check_model(config, len(manifest.class_names))
+    check_model(config, len(manifest.class_names))
     if resume is None:
         run = run or RunFolder.create(config.out, "train", config.name or config.model)
         run.describe(to_yaml(config))
@@ -227,7 +227,7 @@ def _backbone_lr(config: TrainConfig) -> float:
     return config.optim.lr if config.weights is None else config.optim.lr / 10
 
 
-def _check_model(config: TrainConfig, classes: int) -> None:
+def check_model(config: TrainConfig, classes: int) -> None:
     """Errors of model, sampler, weights and augmentation come before a run folder is made."""
     from marey.models.registry import find_model, model_keywords
     from marey.training.build import build_model

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from marey.errors import DataError
 from marey.files import write_text
-from marey.report import plots, sections, words
+from marey.report import contest, plots, sections, words
 from marey.report.page import Markup, document, figure, join, note, table, tag
 from marey.report.run import RunData, read_run
 
@@ -118,6 +118,7 @@ def _comparison(run: RunData) -> Markup:
         tag("nav", *(tag("a", name, href=f"#{slugs[name]}") for name in models)),
         tag("h2", "Side by side", id="comparison"),
         *(tag("p", line, class_="soft") for line in lines if line),
+        contest.section(models, folder),
         _side_by_side(models, slugs),
         figure(chart, "accuracy of each model", "Dots with their 95% intervals; the dashed line is chance."),
         tag("h2", "Do they use time?", id="audits"),
