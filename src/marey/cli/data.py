@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from marey.cli.data_layouts import run_export, run_import
+from marey.cli.data_layouts import run_export, run_frames, run_import
 from marey.cli.parse import parse
 from marey.errors import ConfigError, UnknownNameError
 
@@ -19,7 +19,8 @@ VERBS = {
     "summary": "counts, lengths, frame rates and sizes of a data set",
     "split": "add a grouped, stratified split to a manifest",
     "make": "make videos with known motion, or long ones with known segments",
-    "import": "read other formats into a manifest: UCF101, HMDB51, Kinetics, MMAction2, FiftyOne, …",
+    "import": "read other formats into a manifest: UCF101, Kinetics, ActivityNet, Charades, FiftyOne, …",
+    "frames": "make videos of folders of pictures, without loss",
     "export": "write a manifest in other formats",
 }
 
@@ -89,7 +90,10 @@ def run(args: Sequence[str]) -> int:
         return 0
     if args[0] not in VERBS:
         raise UnknownNameError("verb of marey data", args[0], VERBS)
-    verbs = {"summary": _summary, "split": _split, "make": _make, "import": run_import, "export": run_export}
+    verbs = {
+        "summary": _summary, "split": _split, "make": _make,
+        "frames": run_frames, "import": run_import, "export": run_export,
+    }  # fmt: skip
     return verbs[args[0]](args[1:])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,10 @@ class ImportConfig:
     """Allow paths that lead out of the videos' folder."""
     missing: Literal["error", "skip"] = "error"
     """skip: leave out rows whose video is not there, and say how many."""
-    ends: bool = True
-    """Open every video that has segments, and see that none lies outside it."""
+    ends: Literal["error", "trim", "trust"] = "error"
+    """Segments that end after their video: error; trim (cut them, and say how many); trust (do not look)."""
+    label: Literal["verb", "noun", "action"] | None = None
+    """EPIC-Kitchens: which is the class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,36 @@ class ExportConfig:
     """The number that the official split is to have."""
     fps: float | None = None
     """Frames a second of every video, for formats that count frames; by default each video's own clock."""
+    label: Literal["verb", "noun"] | None = None
+    """EPIC-Kitchens: what the classes are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramesConfig:
+    """Make videos of folders of pictures (JPEG, PNG) without loss: the pictures are taken over as they are.
+
+    Every folder below the source that holds pictures becomes a .mov of its name. Videos that are there are left."""
+
+    source: Annotated[str, tyro.conf.Positional]
+    """The folder of picture folders (or one of them)."""
+    to: Annotated[str, tyro.conf.Positional]
+    """The folder to make."""
+    fps: float
+    """The rate at which the pictures were taken."""
+
+
+def run_frames(args: Sequence[str]) -> int:
+    """`marey data frames SRC OUT --fps N`."""
+    config = parse(FramesConfig, args, "data frames")
+    from marey.video.pictures import join_all
+
+    if config.fps <= 0 or not Path(config.source).is_dir():
+        raise ConfigError("expected a folder and a rate above 0.", where=config.source)
+    made, there, faults = join_all(Path(config.source), Path(config.to), config.fps)
+    for fault in faults:
+        print(f"error: {fault}", file=sys.stderr)
+    print(f"{config.to}: {made} videos made, {there} were there, {len(faults)} folders gave none")
+    return 1 if faults or not made + there else 0
 
 
 def run_import(args: Sequence[str]) -> int:
@@ -85,9 +118,11 @@ def run_import(args: Sequence[str]) -> int:
         fps=config.fps,
         classes=Path(config.classes) if config.classes else None,
         first_class=config.first_class,
+        label=config.label,
+        ends=config.ends,
         outside=config.outside,
     )
-    manifest = import_layout(config.source, config.layout, how=how, missing=config.missing, ends=config.ends)
+    manifest = import_layout(config.source, config.layout, how=how, missing=config.missing)
     manifest.write(out)
     print(manifest.read_as)
     print(f"{out}: {len(manifest):,} samples, {len(manifest.class_names)} classes; videos in {manifest.root}")

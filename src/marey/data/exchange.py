@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from marey.data.layouts.known import LAYOUTS, detect, layout_named, read_layout
 from marey.data.layouts.layout import How, Source
@@ -26,7 +28,6 @@ def import_layout(
     *,
     how: How | None = None,
     missing: Missing = "error",
-    ends: bool = True,
     workers: int = 4,
 ) -> Manifest:
     """Read annotations of any known format.
@@ -36,8 +37,8 @@ def import_layout(
         layout: a name of `LAYOUTS`; None takes the one that fits, if exactly one does.
         how: what the format leaves open: where the videos are, which official split, frames a second, …
         missing: what to do with rows whose video is not there: "skip" leaves them out and says how many.
-        ends: whether to open every video that has segments, and see that none lies outside it.
-        workers: threads that open videos.
+        workers: threads that open videos. Each that has segments is opened, to see that none lies outside it,
+            unless `how.ends` is "trust".
 
     Returns:
         A manifest whose `read_as` says how it was understood.
@@ -62,9 +63,9 @@ def import_layout(
     manifest = Manifest.from_rows(read_layout(chosen, found, how), files=missing == "error")
     if missing == "skip":
         manifest = _without_missing(manifest)
-    if ends:
-        check_segments(manifest, workers=workers)
-    return manifest
+    return (
+        manifest if how.ends == "trust" else inside_videos(manifest, trim=how.ends == "trim", workers=workers)
+    )
 
 
 def export_layout(manifest: Manifest, layout: str, out: str | Path, *, how: How | None = None) -> list[Path]:
@@ -91,49 +92,80 @@ def export_layout(manifest: Manifest, layout: str, out: str | Path, *, how: How 
     return chosen.write(manifest, Path(out), how)
 
 
-def check_segments(manifest: Manifest, *, workers: int = 4) -> None:
+def inside_videos(manifest: Manifest, *, trim: bool = False, workers: int = 4) -> Manifest:
     """See that every segment lies inside its video, up to one frame, by opening each video once.
 
+    Args:
+        manifest: segments of videos that are there.
+        trim: cut segments that end after their video, and leave out those that begin there; how many is said.
+        workers: threads that open videos.
+
     Raises:
-        SegmentError: the first that does not, and where others are. VideoError: a file that cannot be opened.
+        SegmentError: the first that lies outside, and where others do, unless `trim`.
+        VideoError: a file that cannot be opened.
     """
     from marey.data.clips import segment_of
     from marey.video.reader import open_video
 
-    bounded = manifest.table["start"].is_valid().to_numpy() | manifest.table["end"].is_valid().to_numpy()
+    start, end = manifest.table["start"], manifest.table["end"]
     rows_of: dict[str, list[int]] = {}
-    for row in np.flatnonzero(bounded):
+    for row in np.flatnonzero(start.is_valid().to_numpy() | end.is_valid().to_numpy()):
         rows_of.setdefault(manifest.table["path"][int(row)].as_py(), []).append(int(row))
 
-    def look(rows: Sequence[int]) -> list[tuple[int, SegmentError]]:
+    def look(rows: Sequence[int]) -> list[tuple[int, SegmentError, float]] | VideoError:
         faults = []
-        with open_video(manifest.sample(rows[0]).path) as video:
-            for row in rows:
-                sample = manifest.sample(row)
-                try:
-                    segment_of(video, sample.start, sample.end, where=sample.where)
-                except SegmentError as error:
-                    faults.append((row, error))
-        return faults
-
-    def look_or_tell(rows: Sequence[int]) -> list[tuple[int, SegmentError]] | VideoError:
         try:
-            return look(rows)
+            with open_video(manifest.sample(rows[0]).path) as video:
+                for row in rows:
+                    sample = manifest.sample(row)
+                    try:
+                        segment_of(video, sample.start, sample.end, where=sample.where)
+                    except SegmentError as error:
+                        faults.append((row, error, video.info.end))
         except VideoError as error:
             return error
+        return faults
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        looked = list(pool.map(look_or_tell, rows_of.values()))
+        looked = list(pool.map(look, rows_of.values()))
+    faults: list[tuple[int, SegmentError, float]] = []
     for one in looked:
         if isinstance(one, VideoError):
             raise one
-    faults = sorted((fault for one in looked if isinstance(one, list) for fault in one), key=lambda f: f[0])
-    if faults:
-        (_, first), *rest = faults
-        told = [f"{error.where}: {error.what}" for _, error in rest[:_TOLD]]
-        if len(rest) > _TOLD:
-            told.append(f"… {len(faults)} segments in all")
-        raise SegmentError(first.what, *first.details, *told, where=first.where)
+        faults += one
+    faults.sort(key=lambda fault: fault[0])
+    if not faults:
+        return manifest
+    if trim:
+        return _trimmed(manifest, {row: last for row, _, last in faults})
+    (_, first, _), *rest = faults
+    told = [f"{error.where}: {error.what}" for _, error, _ in rest[:_TOLD]]
+    if len(rest) > _TOLD:
+        told.append(f"… {len(faults)} segments in all")
+    raise SegmentError(first.what, *first.details, "or cut them: --ends trim", *told, where=first.where)
+
+
+def _trimmed(manifest: Manifest, last_of: dict[int, float]) -> Manifest:
+    ends = manifest.table["end"].to_pylist()
+    most, out = 0.0, []
+    for row, last in last_of.items():
+        sample = manifest.sample(row)
+        if (sample.start or 0.0) >= last or (sample.end or last) <= last:
+            out.append(row)  # nothing of it is in the video, or it is not its end that is wrong
+        else:
+            most, ends[row] = max(most, (sample.end or last) - last), last
+    cut = len(last_of) - len(out)
+    left = f", {len(out)} that lie outside it are left out" if out else ""
+    warnings.warn(
+        f"{cut} of {len(manifest):,} segments end after their video and were cut, by {most:.3f} s at most{left}.",
+        DataWarning,
+        stacklevel=3,
+    )
+    table = manifest.table.set_column(
+        manifest.table.column_names.index("end"), "end", pa.chunked_array([pa.array(ends, pa.float64())])
+    )
+    kept = np.setdiff1d(np.arange(len(manifest)), out)
+    return replace(manifest, table=table).select(kept)
 
 
 def _without_missing(manifest: Manifest) -> Manifest:

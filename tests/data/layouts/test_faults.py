@@ -13,6 +13,7 @@ from marey.data.exchange import export_layout, import_layout
 from marey.data.layouts.known import detect
 from marey.data.layouts.layout import How, Source
 from marey.data.manifest import Manifest
+from marey.data.origin import DataWarning
 from marey.errors import ConfigError, ManifestError, MareyError, SegmentError, UnknownNameError
 from tests.data.layouts.samples import Example, lay_out, quietly
 
@@ -79,6 +80,36 @@ def make(folder: Path, files, *videos):
          r"  labels.json line 4: the segment from 2 s to 1 s is reversed"),
         ("fiftyone", {"labels.json": '{"labels": {"a": [{"label": "x", "support": [1, 5]}],\n"a": []}}'},
          r"labels.json line 2: 'a' stands in line 1 already"),
+        ("mmaction2-frames", {"train.txt": "a 5 0\nb five 0\n"}, r"does not look like MMAction2 raw frames"),
+        ("mmaction2-frames", {"train.txt": "some/dir 5 0\n", "some/dir/img_00001.jpg": "x"},
+         r"train.txt line 1: 'some/dir' is a folder of pictures, and marey reads videos.\n  make videos of them without"
+         r" loss: marey data frames SRC OUT --fps N"),
+        ("jester", {"train.csv": "7;x\n", "20bn-jester-v1/7/00001.jpg": "x"},
+         r"train.csv line 1: '20bn-jester-v1/7' is a folder of pictures"),
+        ("activitynet", {"a.json": '{"database": {\n"v": {"duration": 5, "subset": "training", "annotations": [{"segment": [1, 6],\n'
+                         '"label": "x"}]},\n"w": {"subset": "trian", "annotations": []}}}'},
+         r"a.json line 2: segment 1 of 'v' ends at 6 s, but the video lasts 5 s.\n  cut such .*--ends trim\n  a.json line 4: w: 'trian'"),
+        ("activitynet", {"a.json": '{"database": {"v": {"annotations": [{"segment": ["3.0", "1.0"], "label": "x"},'
+                         '{"segment": ["a", 1], "label": "x"}, {"segment": [1], "label": "x"}]}}}'},
+         r"line 1: segment 1 of 'v', from 3 s to 1 s, is reversed.\n  .*segment 2 of 'v': its start is 'a', which is no number.\n"
+         r"  .*segment 3 of 'v' is not a label and a segment"),
+        ("charades", {"a.csv": "id,actions,length\nX,c000 1 2;c001 2 1;c003 0,5\n", "Charades_v1_classes.txt": "c000 x\n"},
+         r"a.csv line 2: action 'c001 2 1' of X: 'c001' is not a class of Charades_v1_classes.txt.\n"
+         r"  a.csv line 2: action 'c003 0' of X is not a class, a start and an end"),
+        ("charades", {"a.csv": "id,actions,length\nX,c000 1 9,5\n"}, r"a.csv line 2: .* ends after the video, which lasts 5 s"),
+        ("charades", {"a.csv": "id,actions,length\nX,c000 1 2,5\n", "charades_classes.txt": "c00 x\n"},
+         r"charades_classes.txt line 1: 'c00 x' is not a code and a class"),
+        ("framelist", {"train.csv": 'original_vido_id video_id frame_id path labels\na a 0 a/1.jpg "0"\na a 2 a/3.jpg "x"\n'},
+         r"train.csv line 3: 'a a 2 a/3.jpg .* is not id, id, frame, path and classes"),
+        ("epic", {"EPIC_100_train.csv": "narration_id,video_id,start_timestamp,stop_timestamp,verb_class\nn,v,0:00:01,00:00:02,x\n"},
+         r"EPIC_100_train.csv line 2: verb_class is 'x', which is no number of a class"),
+        ("bundles", {"groundTruth/a.txt": "x\nz\n", "mapping.txt": "0 x\n1 y\n"},
+         r"groundTruth/a.txt line 2: 'z' is not a class of mapping.txt"),
+        ("bundles", {"groundTruth/a.txt": "x\n", "mapping.txt": "0 x\n2 y\n"}, r"mapping.txt: 2 classes with 2 numbers from 0 to 2"),
+        ("bundles", {"groundTruth/a.txt": "x\n", "mapping.txt": "0 x\n", "train.split1.bundle": "b.txt\n", "test.split1.bundle": "a.txt\na.txt\n"},
+         r"train.split1.bundle line 1: groundTruth/b.txt is not there.\n  test.split1.bundle line 2: 'a' is in test already"),
+        ("ava", {"t.csv": "v,0902,0.1,0.1,0.2,0.2,3,1\n", "ava_action_list.pbtxt": 'label {\n name: "x"\n label_id: 1\n}\n'},
+         r"t.csv line 1: action 3 is not one of the 1 listed"),
         ("fiftyone", {"labels.json": '{"labels": {"a": [{"label": "x", "timestamps": [NaN, 5]}]}}'},
          r"labels.json line 1: NaN is no number in JSON"),
     ],
@@ -86,7 +117,7 @@ def make(folder: Path, files, *videos):
 def test_named_with_file_and_line(name, files, message, tmp_path):
     make(tmp_path, files)
     with pytest.raises(ManifestError, match=message):
-        quietly(import_layout, tmp_path, name)
+        quietly(import_layout, tmp_path, name, how=How(label="verb" if name == "epic" else None))
 
 
 def test_all_faults_are_told_at_once(tmp_path):
@@ -177,7 +208,7 @@ def test_options_without_effect_are_refused(tmp_path):
     make(tmp_path, {**UCF, "trainlist01.txt": "Archery/a.avi 1\n"})
     with pytest.raises(
         ConfigError,
-        match=r"--fps means nothing to UCF101 \(ucf101\).\n  it takes: --root, --outside, --split",
+        match=r"--fps means nothing to UCF101 \(ucf101\).\n  it takes: --root, --outside, --ends, --split",
     ):
         import_layout(tmp_path, how=How(fps=25))
 
@@ -209,7 +240,7 @@ def test_segments_past_the_end_of_the_video(tmp_path):
         SegmentError, match=r"labels.json line 3: the segment 0.500–1.400 s lies outside the video"
     ):
         import_layout(tmp_path)
-    assert len(import_layout(tmp_path, ends=False)) == 2
+    assert len(import_layout(tmp_path, how=How(ends="trust"))) == 2
     labels["labels"]["a"][1] = {"label": "y", "support": [5, 11]}
     (tmp_path / "labels.json").write_text(json.dumps(labels))
     with pytest.raises(ManifestError, match=r"line 1: frame 10 \(from 0\), but 'data/a.mp4' has 10 frames"):
@@ -250,3 +281,56 @@ def test_what_a_format_leaves_out_is_said_and_nothing_is_written_over(tmp_path):
         quietly(export_layout, manifest, "mmaction2", tmp_path / "out")
     with pytest.raises(MareyError, match="lies outside"):
         quietly(export_layout, manifest, "mmaction2", tmp_path / "more", how=How(root=tmp_path / "out"))
+
+
+def test_segments_are_cut_at_the_end_by_a_word(tmp_path):
+    segments = [[0, 1], [0.5, 1.4], [1.2, 1.6]]
+    database = {"a": {"duration": 9, "annotations": [{"label": "x", "segment": s} for s in segments]}}
+    files = {"a.json": json.dumps({"database": database}, indent=1)}
+    lay_out(tmp_path, Example(files, {"videos/a.mp4": 10}, [], (), ""))
+    with pytest.raises(
+        SegmentError, match=r"(?s)a.json line 3: the segment 0.500–1.400 s .*or cut them: --ends trim"
+    ):
+        quietly(import_layout, tmp_path)
+    with pytest.warns(DataWarning) as said:
+        made = import_layout(tmp_path, how=How(ends="trim"))
+    assert [(made.sample(i).start, made.sample(i).end) for i in range(len(made))] == [(0.0, 1.0), (0.5, 1.0)]
+    told = [str(w.message) for w in said]
+    assert any(
+        m.startswith("a.json line 3: the segment overlaps another of the same class ('x') in line 3. 2 of 3")
+        for m in told
+    )
+    assert (
+        "1 of 3 segments end after their video and were cut, by 0.400 s at most, 1 that lie outside it are left out."
+        in told
+    )
+    assert len(quietly(import_layout, tmp_path, how=How(ends="trust"))) == 3
+
+
+def test_frames_of_another_rate_are_not_guessed(tmp_path):
+    files = {"groundTruth/a.txt": "x\n" * 20, "mapping.txt": "0 x\n"}
+    lay_out(tmp_path, Example(files, {"a.mp4": 10}, [], (), ""))
+    with pytest.raises(
+        ManifestError, match=r"(?s)a.txt line 20: 20 frames are annotated, but 'a.mp4' has 10.*say --fps N"
+    ):
+        import_layout(tmp_path)
+    made = import_layout(tmp_path, how=How(fps=20))
+    assert (made.sample(0).start, made.sample(0).end) == (0.0, 1.0)
+
+
+def test_a_group_that_the_official_split_breaks_is_left_out(tmp_path):
+    header = "id,subject,actions,length\n"
+    files = {
+        "x_train.csv": header + "A,s1,c000 0 1,1\n",
+        "x_test.csv": header + "B,s1,c000 0 1,1\nC,s2,c000 0 1,1\n",
+    }
+    lay_out(tmp_path, Example(files, {"A.mp4": 10, "B.mp4": 10, "C.mp4": 10}, [], (), ""))
+    with pytest.warns(UserWarning, match=r"has 1 of 2 groups on both sides \(the first is 's1'\)"):
+        made = import_layout(tmp_path)
+    assert made.table["group"].null_count == 3
+
+
+def test_epic_says_which_label(tmp_path):
+    make(tmp_path, {"e.csv": "narration_id,video_id,start_timestamp,stop_timestamp,verb_class\n"})
+    with pytest.raises(ConfigError, match=r"say which is the class.\n  --label verb, noun or action"):
+        import_layout(tmp_path)

@@ -59,6 +59,24 @@ class Clock:
             return None
         return float(edges[first]), float(edges[stop])
 
+    def fits(self, file: Path, line: int, path: str, count: int) -> bool:
+        """Whether an annotation of `count` frames is one of this video's frames; a fault where it is not.
+
+        With `--fps` it need not be: then the annotation counts in a rate of its own.
+        """
+        if self._rows.how.fps:
+            return True
+        edges = self.edges(file, line, path)
+        if edges is None:
+            return False
+        if len(edges) - 1 != count:
+            self._rows.fault(
+                file, line, f"{count} frames are annotated, but {path!r} has {len(edges) - 1}.",
+                "say --fps N if the annotation counts frames of another rate than the video's; else mend one of them",
+            )  # fmt: skip
+            return False
+        return True
+
     def edges(self, file: Path, line: int, path: str) -> FloatArray | None:
         """`frame_edges` of a video, or None and a fault."""
         if path != self._path:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pyarrow as pa
 
 from marey.data.layouts.layout import How, Source
 from marey.data.layouts.raw import RawRows
-from marey.data.origin import Origin
+from marey.data.origin import DataWarning, Origin
 from marey.errors import ManifestError
 
 _TOLD = 8
@@ -122,10 +124,15 @@ class Gathered:
     ) -> RawRows:
         """The rows; `root` is the videos' folder where the caller has found it already.
 
+        A group that the format's own split has on both sides cannot be what its makers kept apart: then no group
+        is set, so that each video is one, and this is said.
+
         Raises:
             ManifestError: the first fault, and the others below it.
         """
         self.raise_faults()
+        self._say_overlaps()
+        self._drop_crossing_groups()
         root = root or videos_folder(self.source, self.how, self._cells["path"])
         types = {"start": pa.float64(), "end": pa.float64()}
         table = pa.table({n: pa.array(c, types.get(n, pa.string())) for n, c in self._cells.items()})
@@ -150,6 +157,47 @@ class Gathered:
             read_as,
             hints,
         )
+
+    def _drop_crossing_groups(self) -> None:
+        sides: dict[str, set[str]] = {}
+        for group, split in zip(self._cells["group"], self._cells["split"], strict=True):
+            if group is not None and split is not None:
+                sides.setdefault(group, set()).add(split)
+        crossing = sorted(group for group, splits in sides.items() if len(splits) > 1)
+        if crossing:
+            self._cells["group"] = [None] * len(self)
+            warnings.warn(
+                f"{self.source.path}: the official split has {len(crossing)} of {len(sides)} groups on both sides (the"
+                f" first is {crossing[0]!r}), so that groups are left out: each video is one.",
+                DataWarning,
+                stacklevel=4,
+            )
+
+    def _say_overlaps(self) -> None:
+        """Two segments of one class that overlap in one video are probably one that was marked twice."""
+        spans: dict[tuple[str, str], list[tuple[float, float, int]]] = {}
+        for row, (path, label, start, end) in enumerate(
+            zip(*(self._cells[name] for name in ("path", "label", "start", "end")), strict=True)
+        ):
+            if start is not None or end is not None:
+                spans.setdefault((path, label), []).append(
+                    (start or 0.0, math.inf if end is None else end, row)
+                )
+        both = []
+        for here in spans.values():
+            here.sort()
+            for (_, end, one), (start, other_end, two) in itertools.pairwise(here):
+                if start < end - 1e-6 and (start, other_end) != here[0][:2]:
+                    both.append((min(one, two), max(one, two)))
+        if both:
+            one, two = min(both)
+            at = f"{self.name(self._files[two])} line {self._lines[two]}"
+            warnings.warn(
+                f"{at}: the segment overlaps another of the same class ({self._cells['label'][two]!r}) in line"
+                f" {self._lines[one]}. {len(both)} of {len(self)} are like this; all are kept as they are.",
+                DataWarning,
+                stacklevel=4,
+            )
 
     def allowed(self, file: Path, line: int, path: str) -> bool:
         """Whether a path stays in the folder of the videos and is written with '/'; a fault where not."""

@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from marey.data.layouts import (
+    activitynet,
+    ava,
+    bundles,
+    charades,
+    epic,
     fiftyone,
+    framelist,
     hmdb51,
     jester,
     kinetics,
     mmaction2,
+    mmaction2_frames,
     pyslowfast,
     something,
     ucf101,
@@ -19,10 +26,12 @@ from marey.data.layouts.raw import RawRows
 from marey.data.layouts.textfile import header_of
 from marey.errors import ManifestError, UnknownNameError
 
-LAYOUTS: dict[str, Layout] = {
-    module.LAYOUT.name: module.LAYOUT
-    for module in (ucf101, hmdb51, kinetics, something, jester, mmaction2, pyslowfast, fiftyone)
-}
+_ALL = (
+    ucf101.LAYOUT, hmdb51.LAYOUT, kinetics.LAYOUT, something.LAYOUT, jester.LAYOUT,
+    mmaction2.LAYOUT, mmaction2_frames.LAYOUT, mmaction2_frames.OFFSET, pyslowfast.LAYOUT, fiftyone.LAYOUT,
+    activitynet.LAYOUT, charades.LAYOUT, framelist.LAYOUT, epic.LAYOUT, bundles.LAYOUT, ava.LAYOUT,
+)  # fmt: skip
+LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in _ALL}
 
 
 def layout_named(name: str) -> Layout:

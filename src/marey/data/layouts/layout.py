@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from marey.data.layouts.folders import SPLIT_NAMES
 from marey.data.layouts.raw import RawRows
@@ -17,7 +17,7 @@ from marey.errors import ConfigError
 if TYPE_CHECKING:
     from marey.data.manifest import Manifest
 
-_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".json", ".xml", ".eaf", ".bundle"})
+_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".json", ".xml", ".eaf", ".bundle", ".pbtxt"})
 _FOLDERS = 400
 _ENTRIES = 5000
 _HEAD = 1 << 14
@@ -34,6 +34,9 @@ class How:
         fps: frames a second of every video, for formats that count in frames; by default each video's own clock.
         classes: a file of class names, for formats that number their classes: one name a line, or JSON.
         first_class: the number of the first class, 0 or 1; by default the format's own, checked.
+        label: which of several labels of a row is the class (EPIC-Kitchens).
+        ends: what to do with segments that end after their video: an error, cut them (counted and said), or do not
+            look.
         outside: whether paths may lead out of the videos' folder.
     """
 
@@ -42,6 +45,8 @@ class How:
     fps: float | None = None
     classes: Path | None = None
     first_class: int | None = None
+    label: Literal["verb", "noun", "action"] | None = None
+    ends: Literal["error", "trim", "trust"] = "error"
     outside: bool = False
 
 
@@ -109,7 +114,7 @@ class Layout:
         found: the files that speak for it, in words; "" where nothing does.
         read: makes rows of it.
         write: writes a manifest in it and returns the files, or None where it is only read.
-        takes: the fields of `How`, other than `root` and `outside`, that mean something to it.
+        takes: the fields of `How`, other than `root`, `outside` and `ends`, that mean something to it.
     """
 
     name: str
@@ -128,11 +133,12 @@ class Layout:
         """
         for one in fields(how):
             given = getattr(how, one.name) != one.default
-            if given and one.name not in (*self.takes, "root", "outside"):
+            if given and one.name not in (*self.takes, "root", "outside", "ends"):
                 flag = one.name.replace("_", "-")
+                taken = ("root", "outside", "ends", *self.takes)
                 raise ConfigError(
                     f"--{flag} means nothing to {self.title} ({self.name}).",
-                    f"it takes: {', '.join('--' + t.replace('_', '-') for t in ('root', 'outside', *self.takes))}",
+                    "it takes: " + ", ".join("--" + name.replace("_", "-") for name in taken),
                 )
 
 

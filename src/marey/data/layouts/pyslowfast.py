@@ -21,7 +21,7 @@ from marey.data.layouts.writing import Outgoing, put, put_lines
 if TYPE_CHECKING:
     from marey.data.manifest import Manifest
 
-_ROW = re.compile(r"(.*\S)[ ,\t](\d+)")
+_ROW = re.compile(r"([^,]*\S)(?:[ \t]+|,)(\d+)")
 _CLASSES = r"(class(es|_names?|ids)|classnames|labels)\.(txt|json)"
 
 

@@ -10,25 +10,33 @@ from marey.data.layouts.gather import Gathered
 
 
 class Stems:
-    """Every video below a folder by its name without suffix, and by its whole path without suffix."""
+    """Every video below a folder by its name without suffix.
 
-    def __init__(self, rows: Gathered) -> None:
+    Args:
+        rows: takes the faults; says where the videos are.
+        joined: whether `P16/cam01/P16_cereals.avi` is also called `P16_cam01_P16_cereals`.
+    """
+
+    def __init__(self, rows: Gathered, *, joined: bool = False) -> None:
         self.root = rows.how.root or rows.source.folder
         self._rows = rows
         self._paths: dict[str, list[str]] = {}
         videos, _ = walk(self.root)
         for path in videos:
-            self._paths.setdefault(Path(path).stem, []).append(path)
-            if "/" in path:
-                self._paths.setdefault(os.path.splitext(path)[0], []).append(path)  # noqa: PTH122
+            bare = path[: -len(Path(path).suffix)]
+            self._paths.setdefault(Path(bare).name, []).append(path)
+            if joined:
+                parts = bare.split("/")
+                for first in range(len(parts) - 1):
+                    self._paths.setdefault("_".join(parts[first:]), []).append(path)
 
     def find(self, file: Path, line: int, stem: str, suffix: str = ".mp4") -> str:
         """The path of the one video with this name; a fault where there are several. Where there is none, the
-        name with `suffix`, which the manifest then finds missing."""
-        if stem.strip() in ("", ".", ".."):
+        name with `suffix`, which the manifest then finds missing. A name may have folders before it."""
+        if not stem.strip("./ "):
             self._rows.fault(file, line, f"{stem!r} is no id of a video.")
             return "_"
-        found = self._paths.get(stem, [])
+        found = self._found(stem)
         if len(found) > 1:
             self._rows.fault(
                 file, line, f"{len(found)} videos are called {stem!r}: {', '.join(found[:3])}.",
@@ -36,8 +44,16 @@ class Stems:
             )  # fmt: skip
         return found[0] if found else stem + suffix
 
+    def _found(self, stem: str) -> list[str]:
+        if "/" not in stem:
+            return self._paths.get(stem, [])
+        named = self._paths.get(stem.rsplit("/", 1)[1], [])
+        bare = {path: path[: -len(Path(path).suffix)] for path in named}
+        exact = [path for path in named if bare[path] == stem]
+        return exact or [path for path in named if bare[path].endswith("/" + stem)]
+
     def has(self, stem: str) -> bool:
-        return stem in self._paths
+        return bool(self._found(stem))
 
     def frame_folder(self, stem: str) -> str | None:
         """The folder of pictures of this name, if there is one where videos are looked for."""
