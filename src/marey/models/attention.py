@@ -1,6 +1,7 @@
 """What the transformer families share: attention with a mask, positions in time by a clip's own length.
 
-Shape suffixes: B sequences, N tokens, C channels, D features, H heads, T frames.
+Shape suffixes: B sequences, N tokens, C channels, D features, H heads, T frames; B T H W D: clips, frames and
+places of tokens.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from marey.errors import ConfigError
-from marey.models.masked import Mask, MaskedSequential, lengths
+from marey.models.masked import Mask, MaskedSequential, lengths, masked_batch_norm
+from marey.models.r2plus1d import FactorisedBlock, initialise
+
+NORMS = ("layer", "batch")
 
 
 class Attention(nn.Module):
@@ -54,7 +59,8 @@ class Mlp(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Strided convolutions over space, all but the first over three frames too, down to a patch's size.
+    """R(2+1)D's factorised blocks down to a patch's size: each halves the picture and looks one frame to either
+    side, beside a shortcut.
 
     Args:
         width: D.
@@ -68,22 +74,36 @@ class ConvStem(nn.Module):
                 f"a convolutional stem needs a patch that is a power of two, got {patch} pixels."
             )
         steps = patch.bit_length() - 1
-        layers: list[nn.Module] = []
-        inputs = 3
-        for step in range(steps):
-            outputs = max(width >> (steps - 1 - step), 16)
-            time = 1 if step == 0 else 3
-            layers += [
-                nn.Conv3d(inputs, outputs, (time, 3, 3), (1, 2, 2), (time // 2, 1, 1), bias=False),
-                nn.BatchNorm3d(outputs),
-                nn.ReLU(inplace=True),
-            ]
-            inputs = outputs
-        self.layers = MaskedSequential(*layers, nn.Conv3d(inputs, width, 1))
+        widths = [max(width >> (steps - 1 - step), 16) for step in range(steps - 1)] + [width]
+        channels = zip((3, *widths), widths, strict=False)
+        self.layers = MaskedSequential(*(FactorisedBlock(inputs, outputs) for inputs, outputs in channels))
+        initialise(self.layers)
 
     def forward(self, x_BTCHW: Tensor, mask_BT: Mask) -> Tensor:
         x, _ = self.layers(rearrange(x_BTCHW, "b t c h w -> b c t h w"), mask_BT)
         return rearrange(x, "b d t h w -> b t h w d")
+
+
+def make_norm(kind: str, width: int, eps: float = 1e-5) -> nn.Module:
+    """A norm for tokens of D features, applied by `norm_tokens`.
+
+    Args:
+        kind: "layer", over each token's features, or "batch", over each feature of all tokens of all clips.
+            What motion adds to a feature's mean over a clip is small beside what all clips have in common.
+            Layer norm leaves that common part in, and a small network from scratch stays at chance for long;
+            batch norm takes it away.
+    """
+    if kind not in NORMS:
+        raise ConfigError(f"norm {kind!r} is not from {', '.join(NORMS)}.")
+    return nn.LayerNorm(width, eps=eps) if kind == "layer" else nn.BatchNorm3d(width)
+
+
+def norm_tokens(norm: nn.Module, x_BTHWD: Tensor, mask_BT: Mask) -> Tensor:
+    """`norm` of `make_norm` over `(B, T, H, W, D)`; padded frames have no part in batch norm's statistics."""
+    if not isinstance(norm, _BatchNorm):
+        return norm(x_BTHWD)
+    x = masked_batch_norm(norm, rearrange(x_BTHWD, "b t h w d -> b d t h w"), mask_BT)
+    return rearrange(x, "b d t h w -> b t h w d")
 
 
 def stretched_positions(table_FD: Tensor, frames: int, mask_BT: Mask) -> Tensor:

@@ -10,8 +10,9 @@ image ViT of timm starts a model, its attention copied to time and the temporal 
 first step sees each frame as the ViT did. Padded frames are no keys for any real token, and the class token,
 which is averaged over the frames, averages the real ones.
 
-`stem="conv"` puts three strided convolutions over space and time before the tokens: what lets a small one
-learn from scratch (Xiao et al., https://arxiv.org/abs/2106.14881).
+From scratch a small one learns with `stem="conv"`, strided convolutions over space and time before the tokens
+(Xiao et al., https://arxiv.org/abs/2106.14881), `pool="mean"`, and `norm="batch"` before the mean (Yao et al.,
+"Leveraging Batch Normalization for Vision Transformers", 2021, have it throughout).
 
 Shape suffixes: B clips, T frames, C channels, N places in a frame, D features.
 """
@@ -31,6 +32,8 @@ from marey.models.attention import (
     ConvStem,
     Mlp,
     initialise_transformer,
+    make_norm,
+    norm_tokens,
     resize_grid,
     stretched_positions,
 )
@@ -124,6 +127,7 @@ class TimeSformer(VideoModel):
         stem: "patch" (one linear map of each patch) or "conv".
         pool: what is classified: the class token ("token", as published) or the "mean" of the real patches,
             from which a small network learns sooner.
+        norm: the last one: "layer", as published, or "batch" (`attention.make_norm`), for the mean alone.
         qkv_bias: as in `Attention`.
         dropout: in MLPs and on tokens. drop_path: stochastic depth, growing to this at the last layer.
     """
@@ -141,6 +145,7 @@ class TimeSformer(VideoModel):
         heads: int = 12,
         stem: str = "patch",
         pool: str = "token",
+        norm: str = "layer",
         qkv_bias: bool = True,
         dropout: float = 0.0,
         drop_path: float = 0.1,
@@ -155,6 +160,8 @@ class TimeSformer(VideoModel):
             raise ConfigError(f"stem {stem!r} is not from {', '.join(STEMS)}.")
         if pool not in POOLS:
             raise ConfigError(f"pool {pool!r} is not from {', '.join(POOLS)}.")
+        if norm == "batch" and pool == "token":
+            raise ConfigError("batch norm goes with the mean of the patches.", "add pool=mean")
         self.attention, self.pool = attention, pool
         self.grid = (spec.size[0] // patch, spec.size[1] // patch)
         self.patch_embed = PatchEmbed(width, patch) if stem == "patch" else ConvStem(width, patch)
@@ -167,9 +174,13 @@ class TimeSformer(VideoModel):
         self.blocks = nn.ModuleList(
             Block(width, heads, 4 * width, attention, dropout, rate, qkv_bias) for rate in rates
         )
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.norm = make_norm(norm, width, eps=1e-6)
         self.head = nn.Linear(width, num_classes)
         initialise_transformer(self)
+        if (
+            norm == "batch"
+        ):  # a mean over many normalised tokens is small: a head as small would hardly see it
+            self.head.reset_parameters()
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         # From scratch, positions as large as the convolutional stem's tokens: attention finds order by them.
         nn.init.trunc_normal_(self.pos_embed, std=0.02 if stem == "patch" else 0.2)
@@ -198,12 +209,13 @@ class TimeSformer(VideoModel):
 
     def _features(self, inputs: dict[str, Tensor], mask_BT: Mask) -> tuple[Tensor, Mask]:
         x_BTND, _ = self._tokens(inputs, mask_BT)
-        return reduce(self.norm(x_BTND), "b t n d -> b t d", "mean"), mask_BT
+        x_BTHWD = norm_tokens(self.norm, x_BTND[:, :, :, None], mask_BT)
+        return reduce(x_BTHWD, "b t h w d -> b t d", "mean"), mask_BT
 
     def _logits(self, inputs: dict[str, Tensor], mask_BT: Mask) -> Tensor:
-        x_BTND, cls_BSD = self._tokens(inputs, mask_BT)
         if self.pool == "mean":
-            return self.head(masked_mean(reduce(self.norm(x_BTND), "b t n d -> b t d", "mean"), mask_BT))
+            return self.head(masked_mean(*self._features(inputs, mask_BT)))
+        _, cls_BSD = self._tokens(inputs, mask_BT)
         # Space-only attention has a class token in every frame; they are averaged, as in the original.
         cls_BD = masked_mean(cls_BSD, mask_BT) if cls_BSD.shape[1] > 1 else cls_BSD[:, 0]
         return self.head(self.norm(cls_BD))
@@ -313,11 +325,12 @@ def timesformer_tiny(**keywords: Any) -> TimeSformer:
     small = {
         "size": 56,
         "patch": 8,
-        "width": 96,
+        "width": 64,
         "depth": 4,
-        "heads": 3,
+        "heads": 2,
         "stem": "conv",
         "pool": "mean",
+        "norm": "batch",
         "drop_path": 0.0,
     }
     return TimeSformer(**{**small, **keywords})

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from marey.errors import ConfigError
-from marey.models.attention import ConvStem, initialise_transformer
+from marey.models.attention import ConvStem, initialise_transformer, make_norm, norm_tokens
 from marey.models.base import VideoModel, input_spec
 from marey.models.masked import Mask, lengths, masked_mean, prefix_mask, zero_padding
 from marey.models.registry import register_model
@@ -199,13 +199,15 @@ class WindowAttention(nn.Module):
 class Block(nn.Module):
     """Attention in windows, shifted in every second block, then an MLP."""
 
-    def __init__(self, width: int, heads: int, window: Triple, shifted: bool, drop_path: float) -> None:
+    def __init__(
+        self, width: int, heads: int, window: Triple, shifted: bool, drop_path: float, norm: str
+    ) -> None:
         super().__init__()
         self.shifted = shifted
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = make_norm(norm, width)
         self.attn = WindowAttention(width, heads, window)
         self.stochastic_depth = StochasticDepth(drop_path, "row")
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = make_norm(norm, width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width),
             nn.GELU(),
@@ -216,9 +218,10 @@ class Block(nn.Module):
 
     def forward(self, x_BTHWD: Tensor, grid: Grid, unseen: Tensor | None) -> Tensor:
         shifted = self.shifted and any(grid.shift)
-        y = self.attn(self.norm1(x_BTHWD), grid, shifted, unseen)
+        y = self.attn(norm_tokens(self.norm1, x_BTHWD, grid.mask), grid, shifted, unseen)
         x_BTHWD = x_BTHWD + self.stochastic_depth(y)
-        return x_BTHWD + self.stochastic_depth(self.mlp(self.norm2(x_BTHWD)))
+        y = self.mlp(norm_tokens(self.norm2, x_BTHWD, grid.mask))
+        return x_BTHWD + self.stochastic_depth(y)
 
 
 class Stage(nn.Sequential):
@@ -236,38 +239,38 @@ class Stage(nn.Sequential):
 class PatchMerging(nn.Module):
     """2 × 2 places to one of twice the width; an odd side is filled up with zeros."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, norm: str) -> None:
         super().__init__()
         self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
-        self.norm = nn.LayerNorm(4 * width)
+        self.norm = make_norm(norm, 4 * width)
 
-    def forward(self, x_BTHWD: Tensor) -> Tensor:
+    def forward(self, x_BTHWD: Tensor, mask_BT: Mask) -> Tensor:
         x = F.pad(x_BTHWD, (0, 0, 0, x_BTHWD.shape[3] % 2, 0, x_BTHWD.shape[2] % 2))
         x = rearrange(x, "b t (h dh) (w dw) d -> b t h w (dw dh d)", dh=2, dw=2)
-        return self.reduction(self.norm(x))
+        return self.reduction(norm_tokens(self.norm, x, mask_BT))
 
 
 class PatchEmbed(nn.Module):
     """Patches of the clip to tokens; odd ends are filled up with zeros."""
 
-    def __init__(self, width: int, patch: Triple, stem: str) -> None:
+    def __init__(self, width: int, patch: Triple, stem: str, norm: str) -> None:
         super().__init__()
         self.patch = patch if stem == "patch" else (1, *patch[1:])
         self.proj = nn.Conv3d(3, width, patch, patch) if stem == "patch" else ConvStem(width, patch[1])
-        self.norm = nn.LayerNorm(width)
+        self.norm = make_norm(norm, width)
 
     def forward(self, x_BTCHW: Tensor, mask_BT: Mask) -> tuple[Tensor, Mask]:
         sizes = (x_BTCHW.shape[1], *x_BTCHW.shape[3:])
         t, h, w = (-size % patch for size, patch in zip(sizes, self.patch, strict=True))
         x_BTCHW = F.pad(zero_padding(x_BTCHW, mask_BT), (0, w, 0, h, 0, 0, 0, t))
         if isinstance(self.proj, ConvStem):
-            return self.norm(self.proj(x_BTCHW, mask_BT)), mask_BT
+            return norm_tokens(self.norm, self.proj(x_BTCHW, mask_BT), mask_BT), mask_BT
         x = self.proj(rearrange(x_BTCHW, "b t c h w -> b c t h w"))
-        x_BTHWD = self.norm(rearrange(x, "b d t h w -> b t h w d"))
+        x_BTHWD = rearrange(x, "b d t h w -> b t h w d")
         if mask_BT is not None:
             steps_B = torch.div(lengths(mask_BT) + self.patch[0] - 1, self.patch[0], rounding_mode="floor")
             mask_BT = prefix_mask(steps_B, x_BTHWD.shape[1])
-        return x_BTHWD, mask_BT
+        return norm_tokens(self.norm, x_BTHWD, mask_BT), mask_BT
 
 
 class VideoSwin(VideoModel):
@@ -279,6 +282,7 @@ class VideoSwin(VideoModel):
         depths, heads: blocks and attention heads of each stage.
         window, patch: tokens of a window, pixels of a patch, along T, H, W.
         stem: "patch", one linear map of each patch, or "conv" (`attention.ConvStem`), which keeps every frame.
+        norm: "layer", as published, or "batch" (`attention.make_norm`), which learns from scratch sooner.
         frames, size: of the default input.
         dropout: share of features dropped before the linear layer. drop_path: stochastic depth, growing to
             this at the last block.
@@ -294,6 +298,7 @@ class VideoSwin(VideoModel):
         window: tuple[int, ...] | list[int] = (8, 7, 7),
         patch: tuple[int, ...] | list[int] = (2, 4, 4),
         stem: str = "patch",
+        norm: str = "layer",
         frames: int = 32,
         size: int | tuple[int, int] | list[int] = 224,
         dropout: float = 0.0,
@@ -306,30 +311,34 @@ class VideoSwin(VideoModel):
             )
         if stem not in STEMS:
             raise ConfigError(f"stem {stem!r} is not from {', '.join(STEMS)}.")
-        self.patch_embed = PatchEmbed(width, tuple(patch), stem)  # type: ignore[arg-type]
+        self.patch_embed = PatchEmbed(width, tuple(patch), stem, norm)  # type: ignore[arg-type]
         rates = iter(torch.linspace(0, drop_path, sum(depths), device="cpu").tolist())
         layers: list[nn.Module] = []
         for stage, (depth, head) in enumerate(zip(depths, heads, strict=True)):
             wide = width * 2**stage
             layers.append(
                 Stage(
-                    *(Block(wide, head, tuple(window), i % 2 == 1, next(rates)) for i in range(depth))  # type: ignore[arg-type]
+                    *(Block(wide, head, tuple(window), i % 2 == 1, next(rates), norm) for i in range(depth))  # type: ignore[arg-type]
                 )
             )
             if stage + 1 < len(depths):
-                layers.append(PatchMerging(wide))
+                layers.append(PatchMerging(wide, norm))
         self.layers = nn.ModuleList(layers)
-        self.norm = nn.LayerNorm(wide)
+        self.norm = make_norm(norm, wide)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(wide, num_classes)
         initialise_transformer(self)
+        if (
+            norm == "batch"
+        ):  # a mean over many normalised tokens is small: a head as small would hardly see it
+            self.head.reset_parameters()
         self.register_load_state_dict_pre_hook(_rename_torchvision)
 
     def _features(self, inputs: dict[str, Tensor], mask_BT: Mask) -> tuple[Tensor, Mask]:
         x, mask = self.patch_embed(inputs["rgb"], mask_BT)
         for part in self.layers:
-            x = part(x, mask) if isinstance(part, Stage) else part(x)
-        return reduce(self.norm(x), "b t h w d -> b t d", "mean"), mask
+            x = part(x, mask)
+        return reduce(norm_tokens(self.norm, x, mask), "b t h w d -> b t d", "mean"), mask
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return self.head(self.dropout(masked_mean(x_BTD, mask_BT)))
@@ -433,6 +442,6 @@ def video_swin_b(**keywords: Any) -> VideoSwin:
 def video_swin_tiny(**keywords: Any) -> VideoSwin:
     small = {
         "width": 64, "depths": (2, 2), "heads": (2, 4), "window": (4, 7, 7), "patch": (1, 8, 8), "stem": "conv",
-        "frames": 8, "size": 56, "drop_path": 0.0,
+        "norm": "batch", "frames": 8, "size": 56, "drop_path": 0.0,
     }  # fmt: skip
     return VideoSwin(**{**small, **keywords})
