@@ -83,6 +83,7 @@ def test_public_names():
         "InputSpec",
         "Manifest",
         "MareyError",
+        "PackConfig",
         "Prediction",
         "Predictor",
         "Segment",
@@ -94,6 +95,7 @@ def test_public_names():
         "load",
         "make_motion",
         "open_video",
+        "pack",
         "train",
     ]
     for name in marey.__all__:

@@ -25,6 +25,7 @@ _PUBLIC = {
     "InputSpec": "marey.spec",
     "Manifest": "marey.data.manifest",
     "MareyError": "marey.errors",
+    "PackConfig": "marey.jobs.pack",
     "Prediction": "marey.types",
     "Predictor": "marey.predict.predictor",
     "Segment": "marey.types",
@@ -35,6 +36,7 @@ _PUBLIC = {
     "load": "marey.predict.load",
     "make_motion": "marey.video.synthetic",
     "open_video": "marey.video.reader",
+    "pack": "marey.jobs.pack",
     "train": "marey.jobs.train",
 }
 
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from marey.errors import MareyError as MareyError
     from marey.jobs.evaluate import EvalConfig as EvalConfig
     from marey.jobs.evaluate import evaluate as evaluate
+    from marey.jobs.pack import PackConfig as PackConfig
+    from marey.jobs.pack import pack as pack
     from marey.jobs.train import train as train
     from marey.models.registry import create_model as create_model
     from marey.models.registry import list_models as list_models

@@ -1,4 +1,4 @@
-"""`marey data …`: look at a data set, split it, make one."""
+"""`marey data …`: look at a data set, split it, pack it, make one."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from marey.errors import ConfigError, UnknownNameError
 VERBS = {
     "summary": "counts, lengths, frame rates and sizes of a data set",
     "split": "add a grouped, stratified split to a manifest",
+    "pack": "decode once, small, so that training reads frames at memory speed",
     "make": "make videos with known motion, or long ones with known segments",
     "import": "read other formats into a manifest: UCF101, Kinetics, ActivityNet, Charades, FiftyOne, …",
     "frames": "make videos of folders of pictures, without loss",
@@ -91,7 +92,7 @@ def run(args: Sequence[str]) -> int:
     if args[0] not in VERBS:
         raise UnknownNameError("verb of marey data", args[0], VERBS)
     verbs = {
-        "summary": _summary, "split": _split, "make": _make,
+        "summary": _summary, "split": _split, "pack": _pack, "make": _make,
         "frames": run_frames, "import": run_import, "export": run_export,
     }  # fmt: skip
     return verbs[args[0]](args[1:])
@@ -131,6 +132,14 @@ def _split(args: Sequence[str]) -> int:
     counts = ", ".join(f"{name} {len(made.indices(name))}" for name in made.splits)
     print(f"{config.to}: {counts} samples; {grouping(made).rule}")
     return 0
+
+
+def _pack(args: Sequence[str]) -> int:
+    from marey.jobs.pack import PackConfig, pack
+
+    report = pack(parse(PackConfig, args, "data pack"))
+    print(str(report), file=sys.stderr if report.exit_code else sys.stdout)
+    return report.exit_code
 
 
 def _make(args: Sequence[str]) -> int:

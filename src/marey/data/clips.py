@@ -18,6 +18,7 @@ from marey.data.manifest import Sample
 from marey.errors import ConfigError, SegmentError
 from marey.spec import InputSpec
 from marey.types import Clip
+from marey.video.picture import scaled_size
 from marey.video.reader import Truncated, open_video
 from marey.video.sampling import Sampler, sampler_from_dict
 
@@ -193,7 +194,8 @@ def resized(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
     """(height, width) to which a frame is scaled: short side `spec.resize`, and never too small to cut
     `spec.size` from. The picture keeps its shape, to the nearest pixel."""
     scale = max(spec.resize / min(height, width), spec.size[0] / height, spec.size[1] / width)
-    return max(round(height * scale), spec.size[0]), max(round(width * scale), spec.size[1])
+    height, width = scaled_size(height, width, scale)
+    return max(height, spec.size[0]), max(width, spec.size[1])
 
 
 def corner(height: int, width: int, size: tuple[int, int], crop: Crop) -> tuple[int, int]:

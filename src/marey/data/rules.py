@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from marey.data.layouts.folders import SPLIT_NAMES
 from marey.data.origin import DataWarning, Index, Origin
 from marey.errors import ManifestError, did_you_mean
+from marey.video.packed.names import is_there
 
 COLUMNS = ("path", "label", "start", "end", "split", "group")
 SPLITS = ("train", "val", "test")
@@ -253,7 +254,7 @@ def missing_files(path: pa.ChunkedArray, resolve: Callable[[str], str]) -> tuple
                     there = _plain_files(resolve(folder))
                 bare = pc.utf8_slice_codeunits(asked, len(folder))
                 asked = asked.filter(pc.invert(pc.is_in(bare, value_set=there)))
-            missing += [p for p in asked.to_pylist() if not os.path.exists(resolve(p))]  # noqa: PTH110  (ten times quicker than Path)
+            missing += [p for p in asked.to_pylist() if not is_there(resolve(p))]
     return pa.array(missing, pa.string()), len(unique)
 
 

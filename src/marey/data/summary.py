@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from marey.data.clips import segment_of
 from marey.data.manifest import Manifest, Sample
 from marey.data.splits import check_split, grouping
 from marey.errors import DataError, SegmentError, SplitError
+from marey.video.packed.names import disk_bytes
 from marey.video.reader import VideoInfo, open_video
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _look(manifest: Manifest, rows: list[int]) -> _Seen:
     samples = [manifest.sample(row) for row in rows]
     path = samples[0].path
     try:
-        size = Path(path).stat().st_size
+        size = disk_bytes(path)
         with open_video(path) as reader:
             lengths, outside = [], []
             for sample in samples:

@@ -18,6 +18,7 @@ from marey.predict.load import load
 from marey.predict.predictor import Predictor
 from marey.runs import RunFolder
 from marey.types import Prediction
+from marey.video.packed.names import is_there
 
 SUFFIXES = (
     ".mp4",
@@ -115,7 +116,7 @@ def find_videos(patterns: tuple[str, ...]) -> list[str]:
                 raise UsageError(
                     f"there is no video in the folder {pattern!r}.", f"looked for: {' '.join(SUFFIXES)}"
                 )
-        elif path.exists():
+        elif is_there(path):
             inside = [pattern]
         elif glob.has_magic(pattern):
             inside = sorted(p for p in glob.glob(pattern, recursive=True) if not Path(p).is_dir())  # noqa: PTH207

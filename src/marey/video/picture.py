@@ -92,6 +92,11 @@ def target_size(size: Size, height: int, width: int) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
+def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Height and width times `scale`, to the nearest pixel."""
+    return round(height * scale), round(width * scale)
+
+
 class Painter:
     """Converts decoded frames to pixels; keeps swscale's tables between frames of one kind."""
 
