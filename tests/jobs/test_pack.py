@@ -97,11 +97,7 @@ def test_frames_are_those_of_the_source(source, shards):
 def test_training_batches_are_those_of_the_source(source, shards):
     def batches(folder):
         m = Manifest.read(folder)
-        made = make_loader(
-            m, m.indices(), SPEC, class_names=m.class_names, train=True, batch=3, workers=workers
-        )
-        with made:
-            return list(made)
+        return list(make_loader(m, m.indices(), SPEC, class_names=m.class_names, train=True, batch=3))
 
     for one, two in zip(batches(source / "m.csv"), batches(shards), strict=True):
         assert one.ids == two.ids
