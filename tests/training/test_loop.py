@@ -10,7 +10,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import marey
 from marey.data.augment import AugmentConfig
@@ -197,6 +197,44 @@ def test_a_frozen_backbone_does_not_move(motion, tmp_path):
     moved = {name for name, p in fresh.state_dict().items() if not torch.equal(p, after[name])}
     assert moved
     assert moved <= head
+
+
+def test_the_last_stages_learn_first(motion, tmp_path):
+    settings = config(motion, tmp_path, epochs=1, optim=OptimConfig(unfreeze=1, layer_decay=0.5), seed=3)
+    done = train(settings, quiet=True)
+    from marey.training.build import build_model
+    from marey.training.checkpoint import seed_everything
+
+    seed_everything(3)
+    after = load_file(done.weights[0])
+    moved = {n for n, p in build_model(settings, 3).state_dict().items() if not torch.equal(p, after[n])}
+    assert {name.partition(".")[0] for name in moved} == {"blocks", "fc"}
+    assert not any(name.startswith("blocks.0.") for name in moved)  # its batch norm's statistics included
+    said = "of 2, the last ones first: 1 from epoch 1; the first 1 never"
+    assert said in (done.run / "log.txt").read_text()
+
+
+def test_batch_norm_that_is_folded_into_the_weights_is_never_trained(motion, tmp_path):
+    """One step with it in train mode destroys such a network, so nobody has to ask for --freeze-bn."""
+    import timm
+
+    network = timm.create_model("test_resnet", num_classes=0)
+    file = tmp_path / "folded.safetensors"
+    save_file(network.state_dict(), file, metadata={"batchnorm": "folded into bias"})
+    settings = config(
+        motion,
+        tmp_path,
+        model="frame_average",
+        model_args=(),
+        backbone="test_resnet",
+        weights=str(file),
+        epochs=1,
+    )
+    after = load_file(train(settings, quiet=True).weights[0])
+    norms = {f"backbone.{k}": v for k, v in network.state_dict().items() if "bn" in k}
+    assert norms
+    assert all(torch.equal(after[name], value) for name, value in norms.items())
+    assert not torch.equal(after["backbone.layer4.0.conv1.weight"], network.layer4[0].conv1.weight)
 
 
 def test_several_labels_a_sample(motion, tmp_path):

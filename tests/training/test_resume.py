@@ -33,15 +33,18 @@ def same_weights(a, b):
     return all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.parametrize("batches", [1, 7, 12])
-def test_resuming_is_bit_equal(motion, tmp_path, monkeypatch, batches):
+PROGRESSIVE = {"freeze_backbone": 1, "unfreeze": 1, "layer_decay": 0.7}  # cut where half the stages learn
+
+
+@pytest.mark.parametrize(("batches", "optim"), [(1, {}), (7, PROGRESSIVE), (12, {})])
+def test_resuming_is_bit_equal(motion, tmp_path, monkeypatch, batches, optim):
     """Dropout, MixUp, jitter, colour, noise, lost frames, EMA, accumulation: all of them random, none of them
     different after."""
     settings = config(
         motion,
         tmp_path,
         epochs=3,
-        optim=OptimConfig(lr=2e-3, ema=0.9, accumulate=2),
+        optim=OptimConfig(lr=2e-3, ema=0.9, accumulate=2, **optim),
         augment=AugmentConfig(
             brightness=0.3,
             mixup=0.2,

@@ -224,6 +224,8 @@ def _keeps_best(config: TrainConfig, part: Part) -> bool:
 def _backbone_lr(config: TrainConfig) -> float:
     if config.optim.backbone_lr is not None:
         return config.optim.backbone_lr
+    if config.optim.layer_decay < 1:  # which takes the place of the tenth
+        return config.optim.lr * config.optim.layer_decay
     return config.optim.lr if config.weights is None else config.optim.lr / 10
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from marey.errors import UsageError
+from marey.models.depth import Stages, stages
 from marey.models.masked import Mask, check_mask, zero_padding
 from marey.spec import InputSpec
 
@@ -31,6 +32,7 @@ class VideoModel(nn.Module):
         name, kwargs: what `create_model` needs to build this model again (without its weights).
         load_report: what pretrained weights were loaded, or None (`marey.models.fit.LoadReport`).
         frozen_batch_norm: whether batch norm is held still (see `set_frozen_batch_norm`).
+        held_stages: how many of the first stages are held still (see `depth.hold_stages`).
         head_prefixes: names of the sub-modules that make up the head; the rest is the backbone.
         backbone_prefixes: names of sub-modules that are image backbones with a state dict of their own.
         sees_single_frames: whether its features of a frame depend on that frame alone.
@@ -51,6 +53,7 @@ class VideoModel(nn.Module):
         self.kwargs: dict[str, Any] = {}
         self.load_report: object | None = None
         self.frozen_batch_norm = False
+        self.held_stages = 0
         # Not in the state dict: the spec says them, and other people's state dicts must load as they are.
         self.register_buffer("mean", torch.empty(0), persistent=False)
         self.register_buffer("std", torch.empty(0), persistent=False)
@@ -193,20 +196,31 @@ class VideoModel(nn.Module):
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """All other parameters, without those of frozen batch norm: they are not to be trained."""
-        held = {id(p) for m in self._held_norms() for p in m.parameters()}
+        held = {id(p) for m in self._frozen_norms() for p in m.parameters()}
         return (p for name, p in self.named_parameters() if not self._is_head(name) and id(p) not in held)
 
-    def _held_norms(self) -> Iterator[_BatchNorm]:
+    def stage_prefixes(self) -> Stages:
+        """Prefixes of parameter names by depth, the stem first (`depth.stages`). Here: every sub-module and
+        parameter of the backbone in the order in which the family made them."""
+        own = dict.fromkeys(name.partition(".")[0] for name, _ in self.named_parameters())
+        return [(name,) for name in own]
+
+    def _frozen_norms(self) -> Iterator[_BatchNorm]:
         if self.frozen_batch_norm:
             yield from (
                 m for name, m in self.named_modules() if isinstance(m, _BatchNorm) and not self._is_head(name)
             )
 
     def train(self, mode: bool = True) -> VideoModel:
-        """As in `nn.Module`; frozen batch norm stays in eval mode."""
+        """As in `nn.Module`; frozen batch norm, and that of stages that are held, stays in eval mode."""
         super().train(mode)
-        for norm in self._held_norms():
+        for norm in self._frozen_norms():
             norm.eval()
+        if self.held_stages:
+            held = {name for names in stages(self)[: self.held_stages] for name in names}
+            for name, module in self.named_modules():
+                if isinstance(module, _BatchNorm) and f"{name}.weight" in held:
+                    module.eval()
         return self
 
     def extra_repr(self) -> str:
@@ -226,7 +240,7 @@ def set_frozen_batch_norm(model: VideoModel, frozen: bool = True) -> None:
     scale and shift: one step in train mode destroys such a network.
     """
     model.frozen_batch_norm = True  # so that the norms are listed below in either direction
-    for norm in model._held_norms():
+    for norm in model._frozen_norms():
         for parameter in norm.parameters():
             parameter.requires_grad_(not frozen)
     model.frozen_batch_norm = frozen

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from marey.errors import ConfigError
 from marey.models.backbone import backbone_normalising, backbone_width, each_frame, make_backbone
 from marey.models.base import VideoModel, input_spec
+from marey.models.depth import Stages, image_stages
 from marey.models.masked import Mask, last_real, masked_max, masked_mean, reverse_time
 from marey.models.registry import register_model
 
@@ -129,6 +130,9 @@ class CnnGru(VideoModel):
         frames = 1 if state is None else state.frames + 1
         clip_BG = pooled / frames if self.pool == "mean" else pooled
         return self.head(self.dropout(clip_BG)), GruState(hidden, pooled, frames)
+
+    def stage_prefixes(self) -> Stages:
+        return image_stages(self.backbone, "backbone")
 
     def convert_state_dict(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         own = set(self.backbone.state_dict())

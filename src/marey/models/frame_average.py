@@ -21,6 +21,7 @@ from marey.models.backbone import (
     rename_classifier,
 )
 from marey.models.base import VideoModel, input_spec
+from marey.models.depth import Stages, image_stages
 from marey.models.masked import Mask, masked_mean
 from marey.models.registry import register_model
 
@@ -66,6 +67,9 @@ class FrameAverage(VideoModel):
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return masked_mean(self.head(self.dropout(x_BTD)), mask_BT)
+
+    def stage_prefixes(self) -> Stages:
+        return image_stages(self.backbone, "backbone")
 
     def convert_state_dict(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         return rename_classifier(state, self.backbone, to="head")

@@ -21,6 +21,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from marey.models.base import VideoModel, input_spec
+from marey.models.depth import Stages, numbered
 from marey.models.masked import Mask, MaskedModule, MaskedSequential, masked_mean, zero_padding
 from marey.models.registry import register_model
 
@@ -102,6 +103,9 @@ class FrameDifference(VideoModel):
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return self.fc(self.dropout(masked_mean(x_BTD, mask_BT)))
+
+    def stage_prefixes(self) -> Stages:
+        return [("appearance", "motion"), *numbered("blocks", len(self.blocks))]
 
 
 @register_model(

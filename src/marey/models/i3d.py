@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from marey.errors import ConfigError
 from marey.models.base import CHANNELS, VideoModel, input_spec
+from marey.models.depth import Stages
 from marey.models.masked import (
     Mask,
     MaskedModule,
@@ -201,6 +202,9 @@ class I3D(VideoModel):
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return masked_mean(self.temporal_logits(x_BTD), mask_BT)
+
+    def stage_prefixes(self) -> Stages:
+        return [(name,) for name in self.stages if not name.startswith("MaxPool")]
 
     def convert_state_dict(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         if "inception3a.branch1.conv.weight" not in state:

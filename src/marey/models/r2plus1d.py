@@ -20,6 +20,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from marey.models.base import VideoModel, input_spec
+from marey.models.depth import Stages, numbered
 from marey.models.masked import Mask, MaskedModule, MaskedSequential, apply_masked, masked_mean
 from marey.models.registry import register_model
 
@@ -165,6 +166,10 @@ class VideoResNet(VideoModel):
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return self.fc(self.dropout(masked_mean(x_BTD, mask_BT)))
 
+    def stage_prefixes(self) -> Stages:
+        layers = (f"layer{i}" for i in range(1, 5))
+        return [("stem",), *(s for name in layers for s in numbered(name, len(self.get_submodule(name))))]  # type: ignore[arg-type]
+
 
 class FactorisedBlock(MaskedModule):
     """Half the size in space, then a look at the neighbours in time beside a shortcut: without it training
@@ -226,6 +231,9 @@ class FactorisedNet(VideoModel):
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return self.fc(self.dropout(masked_mean(x_BTD, mask_BT)))
+
+    def stage_prefixes(self) -> Stages:
+        return numbered("blocks", len(self.blocks))
 
 
 def initialise(model: nn.Module) -> None:

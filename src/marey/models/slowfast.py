@@ -20,6 +20,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from marey.models.base import VideoModel, input_spec
+from marey.models.depth import Stages
 from marey.models.masked import Mask, MaskedModule, apply_masked, lengths, masked_mean, prefix_mask
 from marey.models.r2plus1d import initialise
 from marey.models.registry import register_model
@@ -208,6 +209,16 @@ class SlowFast(VideoModel):
             slow_mask,
             reduce(fast, "b c t h w -> b t c", "mean"),
         )
+
+    def stage_prefixes(self) -> Stages:
+        """A block of both pathways together; the joint after a stage learns with its last block."""
+        found: Stages = [("blocks.0",)]
+        for i in range(1, len(self.blocks) - 2):
+            paths = [f"blocks.{i}.multipathway_blocks.{p}.res_blocks" for p in (0, 1)]
+            depth = len(self.get_submodule(paths[0]))  # type: ignore[arg-type]
+            found += [tuple(f"{path}.{b}" for path in paths) for b in range(depth)]
+            found[-1] += (f"blocks.{i}.multipathway_fusion",)
+        return found
 
     def _logits(self, inputs: dict[str, Tensor], mask_BT: Mask) -> Tensor:
         slow_BSD, slow_mask, fast_BTD = self._paths(inputs, mask_BT)

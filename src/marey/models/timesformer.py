@@ -38,6 +38,7 @@ from marey.models.attention import (
     stretched_positions,
 )
 from marey.models.base import VideoModel, input_spec
+from marey.models.depth import Stages, numbered
 from marey.models.masked import Mask, masked_mean
 from marey.models.registry import register_model
 
@@ -219,6 +220,11 @@ class TimeSformer(VideoModel):
         # Space-only attention has a class token in every frame; they are averaged, as in the original.
         cls_BD = masked_mean(cls_BSD, mask_BT) if cls_BSD.shape[1] > 1 else cls_BSD[:, 0]
         return self.head(self.norm(cls_BD))
+
+    def stage_prefixes(self) -> Stages:
+        stem = ("patch_embed", "cls_token", "pos_embed", "time_embed")
+        *first, last = numbered("blocks", len(self.blocks))
+        return [stem, *first, (*last, "norm")]
 
     def convert_state_dict(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Original, Hugging Face or timm ViT names and shapes to this model's."""

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from marey.errors import ConfigError
 from marey.models.backbone import backbone_normalising, backbone_width, make_backbone, rename_classifier
 from marey.models.base import VideoModel, input_spec
+from marey.models.depth import Stages, image_stages
 from marey.models.masked import Mask, is_tracing, lengths, masked_mean
 from marey.models.registry import register_model
 
@@ -127,6 +128,9 @@ class TSM(VideoModel):
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return masked_mean(self.head(self.dropout(x_BTD)), mask_BT)
+
+    def stage_prefixes(self) -> Stages:
+        return image_stages(self.backbone, "backbone")
 
     def convert_state_dict(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Image networks' names, and the authors' (`base_model.…`, `new_fc`)."""

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from marey.errors import ConfigError, UsageError
 from marey.models.backbone import backbone_width, each_frame, make_backbone, rename_classifier
 from marey.models.base import VideoModel, input_spec
+from marey.models.depth import Stages, from_the_end, image_stages, stages
 from marey.models.frame_average import FrameAverage
 from marey.models.i3d import I3D, MIXED, TINY
 from marey.models.masked import Mask, lengths, masked_mean, prefix_mask, zero_padding
@@ -99,6 +100,9 @@ class FlowStacks(VideoModel):
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return masked_mean(self.head(self.dropout(x_BTD)), mask_BT)
+
+    def stage_prefixes(self) -> Stages:
+        return image_stages(self.backbone, "backbone")
 
     def convert_state_dict(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         named = rename_classifier(state, self.backbone, to="head")
@@ -255,6 +259,14 @@ class TwoStream(VideoModel):
         )
         index = index_BT[:, :, None].expand(x_BTD.shape[0], -1, flow_BSD.shape[2])
         return torch.cat([x_BTD, flow_BSD.gather(1, index)], dim=2), mask
+
+    def stage_prefixes(self) -> Stages:
+        branches = {"spatial": self.spatial, "temporal": self.temporal}
+        return from_the_end(
+            [[f"{prefix}.{name}" for name in names] for names in stages(branch)]
+            for prefix, branch in branches.items()
+            if branch is not None
+        )
 
     def convert_state_dict(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """An image network's weights start both branches."""

@@ -35,6 +35,7 @@ from torchvision.ops import StochasticDepth
 from marey.errors import ConfigError
 from marey.models.attention import ConvStem, initialise_transformer, make_norm, norm_tokens
 from marey.models.base import VideoModel, input_spec
+from marey.models.depth import Stages, numbered
 from marey.models.masked import Mask, lengths, masked_mean, prefix_mask, zero_padding
 from marey.models.registry import register_model
 
@@ -342,6 +343,16 @@ class VideoSwin(VideoModel):
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return self.head(self.dropout(masked_mean(x_BTD, mask_BT)))
+
+    def stage_prefixes(self) -> Stages:
+        found: Stages = [("patch_embed",)]
+        for i, part in enumerate(self.layers):
+            if isinstance(part, Stage):
+                found += numbered(f"layers.{i}", len(part))
+            else:  # the merging learns with the block before it
+                found[-1] += (f"layers.{i}",)
+        found[-1] += ("norm",)
+        return found
 
     def convert_state_dict(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """torchvision's 3D and 2D names, timm's 2D ones and the authors' 3D ones to this model's."""

@@ -23,6 +23,7 @@ from torchvision.ops import StochasticDepth
 from marey.errors import ConfigError
 from marey.models.attention import Attention, Mlp, initialise_transformer
 from marey.models.base import VideoModel, input_spec
+from marey.models.depth import Stages, numbered
 from marey.models.masked import Mask, lengths, masked_mean, prefix_mask, zero_padding
 from marey.models.registry import register_model
 
@@ -117,6 +118,9 @@ class VideoMAE(VideoModel):
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return self.head(self.fc_norm(masked_mean(x_BTD, mask_BT)))
+
+    def stage_prefixes(self) -> Stages:
+        return [("patch_embed",), *numbered("blocks", len(self.blocks))]
 
     def convert_state_dict(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Hugging Face's and the original's names, of a classifier or of the pretrained encoder alone."""

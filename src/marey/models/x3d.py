@@ -19,6 +19,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from marey.models.base import VideoModel, input_spec
+from marey.models.depth import Stages, numbered
 from marey.models.masked import Mask, MaskedModule, apply_masked, masked_mean
 from marey.models.r2plus1d import initialise
 from marey.models.registry import register_model
@@ -189,6 +190,11 @@ class X3D(VideoModel):
         head: Head = self.blocks[-1]  # type: ignore[assignment]
         x_BD = F.linear(masked_mean(x_BTD, mask_BT), head.pool.post_conv.weight.flatten(1))
         return head.proj(self.dropout(F.relu(x_BD)))
+
+    def stage_prefixes(self) -> Stages:
+        last = len(self.blocks) - 1
+        inner = (numbered(f"blocks.{i}.res_blocks", len(self.blocks[i].res_blocks)) for i in range(1, last))  # type: ignore[arg-type]
+        return [("blocks.0",), *(stage for stages in inner for stage in stages), (f"blocks.{last}",)]
 
 
 @register_model(

@@ -44,7 +44,11 @@ class OptimConfig:
     lr: float = 1e-3
     """Peak learning rate of the head (and of everything, where nothing is pretrained)."""
     backbone_lr: float | None = None
-    """Peak learning rate of the backbone (default: lr, or a tenth of it where the backbone is pretrained)."""
+    """Peak learning rate of the backbone (default: lr, or a tenth of it where the backbone is pretrained; with
+    --layer-decay, of its last stage: lr times that)."""
+    layer_decay: float = 1.0
+    """Each stage of the backbone learns at this times the rate of the stage after it (1: all alike; 0.75 is usual
+    for transformers, 0.9 for deep convolutional networks)."""
     weight_decay: float = 0.05
     """Decoupled decay; not applied to biases and norms."""
     warmup: float = 0.1
@@ -61,6 +65,9 @@ class OptimConfig:
     """Decay a step of a moving average of the weights, which is then what is judged and saved (0: off)."""
     freeze_backbone: int = 0
     """Epochs at the start in which only the head learns."""
+    unfreeze: int = 0
+    """Stages of the backbone, the last ones first, that begin to learn with each epoch once --freeze-backbone is
+    over (0: all at once)."""
     freeze_bn: bool = False
     """Keep the backbone's batch norm in eval mode and unlearnt (small batches; folded checkpoints)."""
 
@@ -68,7 +75,9 @@ class OptimConfig:
         for name in ("lr", "accumulate"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be above 0; got {getattr(self, name)}.")
-        for name in ("weight_decay", "freeze_backbone"):
+        if not 0 < self.layer_decay <= 1:
+            raise ConfigError(f"layer_decay is above 0 and at most 1; got {self.layer_decay}.")
+        for name in ("weight_decay", "freeze_backbone", "unfreeze"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be below 0; got {getattr(self, name)}.")
         for name in ("warmup", "label_smoothing", "ema"):

@@ -22,15 +22,16 @@ from marey.errors import NonFiniteLossError
 from marey.metrics.calibration import negative_log_likelihood
 from marey.metrics.scores import top_k_accuracy
 from marey.models.base import VideoModel, set_frozen_batch_norm
+from marey.models.depth import hold_stages, stages
 from marey.models.saved import save_model
 from marey.predict.device import use_channels_last
 from marey.predict.predictor import Predictor
 from marey.predict.runtime import TorchRuntime
 from marey.training.checkpoint import Progress, load_state, save_state, seed_everything
-from marey.training.config import TrainConfig
+from marey.training.config import OptimConfig, TrainConfig
 from marey.training.log import RunLog, write_results
 from marey.training.loss import clip_loss
-from marey.training.optim import build_optimizer, moving_average, schedule, set_learning_rate
+from marey.training.optim import build_optimizer, held_stages, moving_average, schedule, set_learning_rate
 
 if TYPE_CHECKING:
     from marey.data.manifest import Manifest
@@ -111,7 +112,9 @@ def fit(
     model.to(device)
     if system.channels_last:
         use_channels_last(model)
-    set_frozen_batch_norm(model, optim.freeze_bn)
+    # Weights whose batch norm is folded came frozen, and must stay so whatever was asked for.
+    frozen = optim.freeze_bn or model.frozen_batch_norm
+    set_frozen_batch_norm(model, frozen)
     optimizer = build_optimizer(model, optim, backbone_lr=backbone_lr)
     average = moving_average(model, optim.ema) if optim.ema else None
     modules: dict[str, Any] = {"model": model, "optimizer": optimizer}
@@ -170,11 +173,13 @@ def fit(
         progress.step += 1
         progress.sums["lr"] = rate
 
+    depth = len(stages(model))
+    if optim.freeze_backbone or optim.unfreeze:
+        log.line(title + _plan(depth, config.epochs, optim))
     saved_at = time.monotonic()
     while progress.epoch < config.epochs:
         epoch = progress.epoch
-        hold = epoch < optim.freeze_backbone
-        _hold_backbone(model, hold, optim.freeze_bn)
+        hold_stages(model, held_stages(epoch, depth, optim))
         model.train()
         loader.set_epoch(epoch, start_batch=progress.batch)
         sums = progress.sums or {"loss": 0.0, "hits": 0.0, "clips": 0.0, "wait": 0.0, "seconds": 0.0}
@@ -325,12 +330,12 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
 
 
-def _hold_backbone(model: VideoModel, hold: bool, freeze_bn: bool) -> None:
-    """Keep the backbone still (or let it go again), its batch norm included."""
-    set_frozen_batch_norm(model, False)
-    for parameter in model.backbone_parameters():
-        parameter.requires_grad_(not hold)
-    set_frozen_batch_norm(model, hold or freeze_bn)
+def _plan(depth: int, epochs: int, optim: OptimConfig) -> str:
+    """Who learns when, in words."""
+    held = [held_stages(epoch, depth, optim) for epoch in range(epochs)]
+    begins = [f"{depth - n} from epoch {e + 1}" for e, n in enumerate(held) if e == 0 or n != held[e - 1]]
+    never = f"; the first {held[-1]} never" if held[-1] else ""
+    return f"stages of the backbone that learn, of {depth}, the last ones first: {', '.join(begins)}{never}"
 
 
 def _validate(
