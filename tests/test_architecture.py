@@ -106,7 +106,14 @@ def test_public_names():
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["train", "--help"], ["predict", "--help"], ["models", "--fast"]]
+    "words",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["data", "show", "--help"],
+        ["predict", "--help"],
+        ["models", "--fast"],
+    ],
 )
 def test_looking_imports_no_torch(words):
     code = (

@@ -17,6 +17,7 @@ from marey.errors import ConfigError, UnknownNameError
 
 VERBS = {
     "summary": "counts, lengths, frame rates and sizes of a data set",
+    "show": "film strips of what a model will be fed: times, padding, augmentation, flow",
     "split": "add a grouped, stratified split to a manifest",
     "pack": "decode once, small, so that training reads frames at memory speed",
     "make": "make videos with known motion, or long ones with known segments",
@@ -92,7 +93,7 @@ def run(args: Sequence[str]) -> int:
     if args[0] not in VERBS:
         raise UnknownNameError("verb of marey data", args[0], VERBS)
     verbs = {
-        "summary": _summary, "split": _split, "pack": _pack, "make": _make,
+        "summary": _summary, "show": _show, "split": _split, "pack": _pack, "make": _make,
         "frames": run_frames, "import": run_import, "export": run_export,
     }  # fmt: skip
     return verbs[args[0]](args[1:])
@@ -114,6 +115,16 @@ def _summary(args: Sequence[str]) -> int:
     else:
         Console().print(format_summary(summary))
     return 0 if summary.sound else 1
+
+
+def _show(args: Sequence[str]) -> int:
+    from marey.jobs.show import ShowConfig, show
+
+    page = show(parse(ShowConfig, args, "data show"))
+    print(f"{page.path}: {page.samples} sample{'s' * (page.samples != 1)}")
+    for title, error in page.failures:
+        print(f"error: {title}: {error}", file=sys.stderr)
+    return 1 if page.failures else 0
 
 
 def _split(args: Sequence[str]) -> int:

@@ -21,7 +21,11 @@ class Operation:
     value: float = 0.0
 
     def __str__(self) -> str:
-        return self.name if self.name in ("autocontrast", "equalize") else f"{self.name} {self.value:.2g}"
+        return (
+            self.name
+            if self.name in ("nothing", "autocontrast", "equalize")
+            else f"{self.name} {self.value:.2g}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,15 @@ def flow_to_color(field: Field, *, longest: float | None = None) -> UInt8Array:
     return np.rint(np.where(known[..., None], colour, 0)).astype(np.uint8)
 
 
+def wheel_picture(side: int) -> UInt8Array:
+    """The wheel itself, on white: uint8 RGB `(side, side, 3)`. Its rim is the longest motion."""
+    axis = np.linspace(-1, 1, side, dtype=np.float32)
+    disc = np.stack(np.meshgrid(axis, axis))
+    wheel = flow_to_color(disc, longest=1.0)
+    wheel[np.hypot(*disc) > 1] = 255
+    return wheel
+
+
 def draw_arrows(
     frame: UInt8Array, field: Field, *, every: int = 16, scale: float = 1.0, shortest: float = 0.5
 ) -> UInt8Array:
@@ -131,10 +140,7 @@ def write_flow_picture(
         canvas[strip : strip + height, left : left + width] = arrows
         below = strip + height + gap
         canvas[below : below + height, left : left + width] = flow_to_color(field, longest=longest)
-    axis = np.linspace(-1, 1, side, dtype=np.float32)
-    disc = np.stack(np.meshgrid(axis, axis))
-    wheel = flow_to_color(disc, longest=1.0)
-    wheel[np.hypot(*disc) > 1] = 255
+    wheel = wheel_picture(side)
     left = canvas.shape[1] - side - gap
     canvas[strip : strip + side, left : left + side] = wheel
     cv2.putText(
