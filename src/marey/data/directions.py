@@ -89,7 +89,11 @@ def flip_rule(class_names: Sequence[str], pairs: Sequence[str] = (), axis: Axis 
         UnknownNameError: a name that is no class.
     """
     index = {name: i for i, name in enumerate(class_names)}
-    mapping = flip_map_from_names(class_names, axis) if tuple(pairs) == ("auto",) else _parsed(pairs, index)
+    mapping = (
+        flip_map_from_names(class_names, axis)
+        if tuple(pairs) == ("auto",)
+        else flip_pairs(pairs, class_names)
+    )
     becomes = np.arange(len(class_names), dtype=np.int64)
     for name, other in mapping.items():
         becomes[index[name]] = index[other]
@@ -107,7 +111,9 @@ def flip_rule(class_names: Sequence[str], pairs: Sequence[str] = (), axis: Axis 
     return FlipRule(becomes, np.array([name not in lost for name in class_names], dtype=bool))
 
 
-def _parsed(pairs: Sequence[str], index: dict[str, int]) -> dict[str, str]:
+def flip_pairs(pairs: Sequence[str], class_names: Sequence[str]) -> dict[str, str]:
+    """Pairs `a=b` as a map, both ways; errors as in `flip_rule`."""
+    index = {name: i for i, name in enumerate(class_names)}
     mapping: dict[str, str] = {}
     for pair in pairs:
         left, equals, right = (part.strip() for part in pair.partition("="))
