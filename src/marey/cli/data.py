@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from marey.cli.data_check import run_check
 from marey.cli.data_layouts import run_export, run_frames, run_import
 from marey.cli.parse import parse
 from marey.errors import ConfigError, UnknownNameError
@@ -18,6 +19,7 @@ from marey.errors import ConfigError, UnknownNameError
 VERBS = {
     "summary": "counts, lengths, frame rates and sizes of a data set",
     "show": "film strips of what a model will be fed: times, padding, augmentation, flow",
+    "check": "find what is wrong: broken files, copies, leaks, labels",
     "split": "add a grouped, stratified split to a manifest",
     "pack": "decode once, small, so that training reads frames at memory speed",
     "make": "make videos with known motion, or long ones with known segments",
@@ -93,7 +95,7 @@ def run(args: Sequence[str]) -> int:
     if args[0] not in VERBS:
         raise UnknownNameError("verb of marey data", args[0], VERBS)
     verbs = {
-        "summary": _summary, "show": _show, "split": _split, "pack": _pack, "make": _make,
+        "summary": _summary, "check": run_check, "show": _show, "split": _split, "pack": _pack, "make": _make,
         "frames": run_frames, "import": run_import, "export": run_export,
     }  # fmt: skip
     return verbs[args[0]](args[1:])

@@ -16,7 +16,7 @@ from marey.errors import MareyError, UnknownNameError
 
 VERBS: dict[str, str] = {
     "demo": "make videos with known motion, train two models on them, and see why time matters",
-    "data": "summarise, split, make, import or export a data set  (marey data --help)",
+    "data": "summarise, check, split, make, import or export a data set  (marey data --help)",
     "train": "train a classifier, judge it, and write a report",
     "compare": "train several models on the same splits and put them side by side",
     "eval": "judge a trained model on labelled videos",

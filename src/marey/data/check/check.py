@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import glob
+import itertools
+import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +81,7 @@ def check_data(
     full: bool = False,
     sampler: Sampler | None = None,
     flip_map: Sequence[str] | None = None,
+    labelled: bool = True,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Check:
@@ -93,13 +97,16 @@ def check_data(
         full: decode every frame; otherwise headers, packets, and sixteen pictures of each video.
         sampler: the one to be trained with: samples with fewer frames than it asks for are faults.
         flip_map: the pairs of classes of a training with flips; None is one without.
+        labelled: whether the labels of a manifest mean something; see `read`.
         workers: processes; by default one a core.
         progress: called with (what is done: "looking" or "comparing", done, in all).
 
     Raises:
         ManifestError: the manifest cannot be read at all.
     """
-    manifest, labelled = (data, True) if isinstance(data, Manifest) else read(data, root=root)
+    manifest = data
+    if not isinstance(manifest, Manifest):
+        manifest, labelled = read(manifest, root=root)
     folder = Path(folder)
     files = rows_by_file(manifest)
     say = progress or (lambda what, done, total: None)
@@ -110,7 +117,7 @@ def check_data(
     keys, looks = [looked[path][0] for path in files], [looked[path][1] for path in files]
     with_pictures = [n for n, seen in enumerate(looks) if len(seen.pictures)]
     prints = (
-        np.stack([looks[n].pictures for n in with_pictures]) if with_pictures else np.empty((0, 16, 32, 32))
+        np.stack([looks[n].pictures for n in with_pictures]) if with_pictures else np.empty((0,), np.uint8)
     )
     pairs = find_copies(prints, progress=lambda done, total: say("comparing", done, total))
     copies = [Copies(with_pictures[p.a], with_pictures[p.b], p.score) for p in pairs]
@@ -134,7 +141,7 @@ def read(data: str | Path, *, root: str | Path | None = None) -> tuple[Manifest,
     """
     path = Path(data)
     if glob.has_magic(str(data)) and not path.exists():
-        videos = sorted(p for p in glob.glob(str(data), recursive=True) if Path(p).is_file())
+        videos = sorted(p for p in glob.glob(str(data), recursive=True) if Path(p).is_file())  # noqa: PTH207
         if not videos:
             raise ManifestError("no file fits this pattern.", where=str(data))
         return _unlabelled(videos, str(data), Path.cwd()), False
@@ -146,6 +153,27 @@ def read(data: str | Path, *, root: str | Path | None = None) -> tuple[Manifest,
     if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
         return _unlabelled([path.name], str(path.parent), path.parent), False
     return Manifest.read(path, root=root, files=False), True
+
+
+def check_folder(data: str | Path, *, root: str | Path | None = None, out: str | Path = "runs") -> Path:
+    """Where a check of this data goes: `out/check/NAME`, the same folder each time, so that it goes on.
+
+    A folder of that name with the check of other data is left alone, and the name gets a number.
+    """
+    path = Path(data).absolute()
+    plain = path.parent.name if path.stem == "manifest" or glob.has_magic(path.name) else path.stem
+    name = re.sub(r"[^\w.-]+", "-", plain).strip("-.") or "data"
+    about = {"data": str(path), "data_root": None if root is None else str(Path(root).absolute())}
+    for number in itertools.count(1):
+        folder = Path(out) / "check" / (name if number == 1 else f"{name}-{number}")
+        settings = folder / "data.json"
+        if settings.is_file() and json.loads(settings.read_text(encoding="utf-8")) == about:
+            return folder
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            write_json(settings, about)
+            return folder
+    raise AssertionError("count never ends")
 
 
 def rows_by_file(manifest: Manifest) -> dict[str, list[int]]:

@@ -52,9 +52,9 @@ class Checked:
         """A row as another one's finding names it: "m.csv line 5 (a.mp4, train)"."""
         table, origin = self.manifest.table, self.manifest.origin
         path, split = table["path"][row].as_py(), table["split"][row].as_py()
-        where = origin.where(row, path)
-        inner = ", ".join(part for part in ("" if where.endswith(path) else path, split or "") if part)
-        return f"{where} ({inner})" if inner else where
+        if origin.unit == "file":
+            return f"{path} ({split})" if split else str(path)
+        return f"{origin.where(row, path)} ({path}{', ' + split if split else ''})"
 
 
 def of_files(checked: Checked) -> Iterator[Finding]:
@@ -73,11 +73,9 @@ def of_files(checked: Checked) -> Iterator[Finding]:
             got = f"frames are {gaps.min() * 1e3:.1f} to {gaps.max() * 1e3:.1f} ms apart."
             yield checked.finding("variable rate", rows[0], got, rows)
         if seen.info.rotation or seen.info.mirrored:
-            turned = f"turned by {seen.info.rotation}°" if seen.info.rotation else ""
-            mirrored = "mirrored" if seen.info.mirrored else ""
-            yield checked.finding(
-                "rotation", rows[0], f"stored {' and '.join(filter(None, (turned, mirrored)))}.", rows
-            )
+            how = [f"turned by {seen.info.rotation}°"] if seen.info.rotation else []
+            how += ["mirrored"] if seen.info.mirrored else []
+            yield checked.finding("rotation", rows[0], f"stored {' and '.join(how)}.", rows)
 
 
 def of_segments(checked: Checked, sampler: Sampler | None) -> Iterator[Finding]:
@@ -102,11 +100,8 @@ def of_segments(checked: Checked, sampler: Sampler | None) -> Iterator[Finding]:
             elif sampler is not None:
                 asked, real = _asked(sampler, seen, span)
                 if real < asked:
-                    yield checked.finding(
-                        "too short",
-                        row,
-                        f"{frames} frames in {span.end - span.start:.2f} s; {sampler} asks for {asked}.",
-                    )
+                    got = f"{frames} frames in {span.end - span.start:.2f} s; {sampler} asks for {asked}."
+                    yield checked.finding("too short", row, got)
 
 
 def of_duplicates(checked: Checked) -> Iterator[Finding]:
@@ -151,7 +146,8 @@ def of_duplicates(checked: Checked) -> Iterator[Finding]:
 
 def of_groups(checked: Checked) -> Iterator[Finding]:
     """Groups, and video files, with samples on both sides of the split."""
-    table, found = checked.manifest.table, set()
+    table = checked.manifest.table
+    found: set[int] = set()
     if not checked.manifest.splits:
         return
     for name in ("group", "path"):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from marey.data.check.look import VERSION, Look, content_key, look
 from marey.files import write_text
-from marey.video.flow.workers import each
+from marey.work import cores, each
 
 _SAVE_EVERY = 500
 
@@ -78,7 +77,7 @@ def look_at_all(
     if progress is not None:
         progress(done, len(paths))
     try:
-        for path, outcome in each(missing, _look_once, (kept.folder, full), workers or os.cpu_count() or 1):
+        for path, outcome in each(missing, _look_once, (kept.folder, full), workers or cores()):
             done += 1
             if isinstance(outcome, str):  # the decoder crashed, or the system does not give the file
                 found[path] = ("", Look(kind="unreadable", got=outcome))

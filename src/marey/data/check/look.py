@@ -107,7 +107,8 @@ def look(path: str, full: bool) -> Look:
             pictures = fingerprint(reader, info.end)
     except DataError as error:
         kind = next((kind for of, kind in _KINDS if isinstance(error, of)), "unreadable")
-        return Look(kind=kind, got=" ".join([error.what, *error.details]), decoded=full)
+        more = () if kind == "encrypted" else error.details[:1]  # what to do is said once for all of a kind
+        return Look(kind=kind, got=" ".join([error.what, *more]), decoded=full)
     return Look(info, *_seen(info, pictures), listed, packets, full, times, pictures)
 
 

@@ -53,7 +53,7 @@ def _head(check: Check) -> str:
 
 def _place(finding: Finding) -> str:
     """The place, and the file where the place does not name it."""
-    if not finding.path or finding.where.endswith(finding.path):
+    if not finding.path or finding.where.endswith(finding.path):  # a folder's place is the file
         return finding.path or finding.where
     return f"{finding.where}\n{finding.path}"
 
