@@ -134,7 +134,7 @@ def _look_alike(
     whole = cuts[0]
     for begin in range(0, len(prints), _BLOCK):
         rows = whole[begin : begin + _BLOCK]
-        passed = []
+        passed = [np.empty((0, 2), np.int64)]
         for number, cut in enumerate(cuts):
             a, b = np.nonzero(rows @ cut.T >= _ALIKE)
             a += begin

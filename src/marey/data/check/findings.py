@@ -163,7 +163,7 @@ def of_groups(checked: Checked) -> Iterator[Finding]:
                 continue
             found |= set(rows)
             counted = ", ".join(f"{side} {len(of)}" for side, of in sides.items())
-            least = min(sides.values(), key=len)
+            least = min(sides.items(), key=lambda of: (len(of[1]), of[0] == "train"))[1]
             what = f"group {cell!r}" if name == "group" else "this video"
             yield checked.finding(
                 "group across splits", least[0], f"{what} is on both sides: {counted}.", rows

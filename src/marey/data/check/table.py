@@ -1,4 +1,4 @@
-"""A check for a terminal: one table, a section a kind, faults first."""
+"""A check for a terminal: one table, a section a kind, faults first. A section says once what to do."""
 
 from __future__ import annotations
 
@@ -15,33 +15,30 @@ _SHOWN = 20
 
 
 def format_check(check: Check) -> RenderableType:
-    """The table: of each kind what to do, then place, file and what was got of its findings, the first twenty."""
-    from rich import box
+    """Of each kind what to do, then place, file and what was got of its findings, the first twenty."""
     from rich.console import Group
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    head = Text(_head(check))
-    if not check.findings:
-        return Group(head, Text("nothing is wrong.", style="green"))
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=False)
-    table.add_column("finding", overflow="fold", min_width=12)
-    table.add_column("where", overflow="fold", ratio=2)
-    table.add_column("what was got, and → what to do", overflow="fold", ratio=5)
+    parts: list[RenderableType] = [Text(_head(check)), Text()]
     by_kind: dict[str, list[Finding]] = {}
     for finding in check.findings:
         by_kind.setdefault(finding.kind, []).append(finding)
     for name, found in by_kind.items():
         kind = BY_NAME[name]
-        style = "bold red" if kind.fault else "bold yellow"
-        for number, finding in enumerate(found[:_SHOWN]):
-            title = Text(f"{name}\n× {len(found):,}" if len(found) > 1 else name, style=style)
-            table.add_row(title if number == 0 else "", Text(_place(finding)), Text(finding.got))
+        title = Text(f"{name} × {len(found):,}  " if len(found) > 1 else f"{name}  ")
+        title.stylize("bold red" if kind.fault else "bold yellow")
+        parts.append(title + Text(kind.do, style="italic"))
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=True)
+        table.add_column(overflow="fold", ratio=2)
+        table.add_column(overflow="fold", ratio=3)
+        for finding in found[:_SHOWN]:
+            table.add_row(Text(_place(finding)), Text(finding.got))
         if len(found) > _SHOWN:
-            table.add_row("", "", Text(f"… {len(found) - _SHOWN:,} more, all in check.json", style="dim"))
-        table.add_row("", "", Text(f"→ {kind.do}", style="italic"))
-        table.add_section()
-    return Group(head, table, Text(_sum(check), style="red" if check.faults else "green"))
+            table.add_row(Text(f"… {len(found) - _SHOWN:,} more, all in check.json", style="dim"), "")
+        parts.append(Padding(table, (0, 0, 1, 2)))
+    return Group(*parts, Text(_sum(check), style="red" if check.faults else "green"))
 
 
 def _head(check: Check) -> str:
