@@ -27,6 +27,7 @@ class InputSpec:
         min_frames: fewest frames that the network can take (shorter clips are padded and masked).
         frames_multiple: T must be a multiple of this (temporal strides); the sampler pads to it.
         fixed_frames: True where the network takes `frames` and no other length.
+        flow_method: how optical flow is computed, a name from `marey.video.flow.METHODS`.
     """
 
     modalities: tuple[str, ...] = ("rgb",)
@@ -39,6 +40,7 @@ class InputSpec:
     min_frames: int = 1
     frames_multiple: int = 1
     fixed_frames: bool = False
+    flow_method: str = "dis-medium"
 
     def __post_init__(self) -> None:
         unknown = [m for m in self.modalities if m not in MODALITIES]
@@ -55,6 +57,12 @@ class InputSpec:
                 f"resize {self.resize} is smaller than the crop {self.size[0]}×{self.size[1]} to be cut from it.",
                 "raise the short side (--resize) or lower the size (--size).",
             )
+
+    @property
+    def snippet(self) -> int | None:
+        """Frames of a run of neighbours, where the sampler gives such runs (`snippets`), else None."""
+        plain = self.sampler.get("inner") or self.sampler
+        return int(plain.get("fields", 10)) + 1 if plain.get("name") == "snippets" else None
 
     def padded_frames(self, frames: int) -> int:
         """The length to which a clip of `frames` real frames must be padded before the network takes it."""

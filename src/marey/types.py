@@ -21,15 +21,19 @@ class Clip:
         times: float64 `(T,)`, the presentation time in seconds on the video's own clock of the frame
             that stands there (padding repeats the last real time).
         mask: bool `(T,)`, True where the frame is real, False where it is padding.
+        flow: uint8 `(T−1, 2, H, W)`, the optical flow between neighbours as 8 bits say it
+            (`marey.video.flow.quantise`; 128 is no motion), where a model takes it; else None.
     """
 
     frames: UInt8Array
     times: FloatArray
     mask: BoolArray
+    flow: UInt8Array | None = None
 
     def __post_init__(self) -> None:
         assert self.frames.ndim == 4
         assert len(self.frames) == len(self.times) == len(self.mask)
+        assert self.flow is None or len(self.flow) == max(len(self.times) - 1, 0)
 
     def __len__(self) -> int:
         return len(self.times)

@@ -37,7 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "video_swin_s": {"size": 56, "width": 16, "depths": (2, 2), "heads": (2, 4), "window": (2, 7, 7)},
     "video_swin_b": {"size": 36, "width": 16, "depths": (2, 2), "heads": (2, 4), "window": (4, 4, 4)},
     "video_swin_tiny": {"size": 32},
-    "two_stream": {"size": 32, "stack": 4, "stack_stride": 3},
+    "two_stream": {"size": 32, "stack": 4, "stack_stride": 3, "frames": 16},
     "two_stream_i3d": {"size": 32, "width": 0.125, "blocks": ("3b", "4b", "5c"), "fusion": "weighted"},
     "two_stream_tiny": {"size": 32, "fusion": "concat"},
     "tsm": {"size": 32, "backbone": "resnet18"},

@@ -18,6 +18,7 @@ from marey.video.sampling import (
     Keyframes,
     Rate,
     Segments,
+    Snippets,
     Uniform,
     Windows,
     parse_sampler,
@@ -29,6 +30,8 @@ ALL = [
     Uniform(1),
     Segments(8),
     Segments(5, jitter=False),
+    Snippets(3, 4),
+    Snippets(2, 3, stride=2),
     Rate(8.0, 32),
     Rate(30.0, None),
     Dense(16, 0.08),
@@ -36,6 +39,7 @@ ALL = [
     Adaptive(0.25, 4, 20),
     Windows(1.0, 0.5, Uniform(6)),
     Windows(0.5, 0.5, Segments(3)),
+    Windows(2.0, 1.0, Snippets(2, 2)),
     Keyframes(4),
     Keyframes(6, "motion"),
 ]
@@ -115,13 +119,34 @@ def test_a_short_video_loses_no_frame(video, n):
     """Fewer frames than asked for: every one of them is there, once, and the rest is padding."""
     times, start, end, _ = video
     on_screen = times[(np.append(times[1:], np.inf) > start) & (times < end)]
-    for sampler in (Uniform(n), Segments(n), Adaptive(1.0, n, n)):
+    for sampler in (Uniform(n), Segments(n), Adaptive(1.0, n, n), Snippets(1, n - 1) if n > 1 else Uniform(n)):
         picked, mask = sampler.times(times, start, end)
         if len(on_screen) <= n:
             assert int(mask.sum()) == len(on_screen)
             assert np.array_equal(picked[mask], np.maximum(on_screen, start))
         else:
             assert mask.all()
+
+
+@given(
+    video=videos(), n=st.integers(1, 4), fields=st.integers(1, 6), stride=st.integers(1, 3), train=st.booleans()
+)
+@settings(max_examples=150, deadline=None)
+def test_snippets_are_runs_of_neighbours(video, n, fields, stride, train):
+    """Inside a run every frame is the `stride`-th after the one before, and runs share no frame."""
+    times, start, end, seed = video
+    sampler = Snippets(n, fields, stride)
+    picked, mask = sampler.times(times, start, end, np.random.default_rng(seed) if train else None)
+    frames = np.searchsorted(times, picked[mask], side="right") - 1
+    assert len(set(frames)) == len(frames)
+    run, _ = sampler.snippet
+    for first in range(0, len(frames), run):
+        assert np.all(np.diff(frames[first : first + run]) == stride)
+    on_screen = int(((np.append(times[1:], np.inf) > start) & (times < end)).sum())
+    if on_screen >= (sampler.length + 1) * stride:
+        assert mask.all()
+        parts = (frames[::run] - frames[0]) // stride
+        assert np.all(np.diff(parts) >= run)
 
 
 @given(
@@ -144,6 +169,8 @@ def test_worked_values_on_ten_frames_a_second():
     assert np.allclose(Uniform(4).times(times, 0, 2)[0], [0.25, 0.75, 1.25, 1.75])
     assert np.allclose(Rate(2, None).times(times, 0, 2)[0], [0.25, 0.75, 1.25, 1.75])
     assert np.allclose(Dense(4, 0.1).times(times, 0, 2)[0], [0.85, 0.95, 1.05, 1.15])
+    assert np.allclose(Snippets(2, 2).times(times, 0, 2)[0], [0.4, 0.5, 0.6, 1.4, 1.5, 1.6])
+    assert np.allclose(Snippets(2, 1, stride=3).times(times, 0, 2)[0], [0.4, 0.7, 1.3, 1.6])
     assert np.allclose(Adaptive(0.2, 2, 8).times(times, 0, 2)[0], [0.2, 0.7, 1.2, 1.7])
     picked, mask = Dense(8, 0.5).times(times, 0, 2)
     assert mask.tolist() == [True] * 4 + [False] * 4
@@ -194,6 +221,7 @@ def test_written_as_on_a_command_line():
     assert parse_sampler("rate:fps=4,max=none") == Rate(4, None)
     assert parse_sampler("dense:8,0.04") == Dense(8, 0.04)
     assert parse_sampler("windows:2.0,1.0,segments:4,false") == Windows(2.0, 1.0, Segments(4, False))
+    assert parse_sampler("snippets:3,10,stride=2") == Snippets(3, 10, 2)
     assert parse_sampler("keyframes:4,by=motion") == Keyframes(4, "motion")
 
 
@@ -210,4 +238,8 @@ def test_errors_name_what_was_got():
         Uniform(4).times(np.arange(10.0), 5, 5)
     with pytest.raises(SegmentError, match="no frame is shown"):
         Uniform(4).times(np.arange(10.0) + 5, 1, 2)
-    assert set(SAMPLERS) == {"uniform", "rate", "dense", "segments", "adaptive", "windows", "keyframes"}
+    with pytest.raises(ConfigError, match="'snippets': fields must be a whole number of at least 1; got 0"):
+        Snippets(3, 0)
+    assert set(SAMPLERS) == {
+        "uniform", "rate", "dense", "segments", "snippets", "adaptive", "windows", "keyframes",
+    }  # fmt: skip

@@ -31,6 +31,8 @@ class FlowConfig:
     """tvl1, dis-ultrafast, dis-fast, dis-medium, farneback, lk-sparse, raft-small, raft-large, or diff."""
     size: int | None = 256
     """Short side in pixels to which frames are scaled first (None: as they are)."""
+    stride: int = 1
+    """Flow from each frame to the stride-th after it: 2 for footage that holds every frame twice."""
     weights: str | None = None
     """Weights file for raft-small or raft-large (default: torchvision's, downloaded once)."""
     workers: int | None = None
@@ -65,6 +67,7 @@ def run(args: Sequence[str]) -> int:
         method=config.method,
         size=config.size,
         weights=config.weights,
+        stride=config.stride,
         workers=config.workers,
     )
     print(str(report), file=sys.stderr if report.exit_code else sys.stdout)

@@ -1,4 +1,4 @@
-"""THE path from a video to what a model sees: reader -> sampler -> resize -> crop -> padding. NumPy only.
+"""THE path from a video to what a model sees: reader -> sampler -> resize -> flow -> crop -> padding. NumPy only.
 
 Training, evaluation, prediction and every artifact's parity check take it; nothing else resizes or crops.
 """
@@ -6,8 +6,11 @@ Training, evaluation, prediction and every artifact's parity check take it; noth
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -15,11 +18,12 @@ import numpy as np
 from marey.data.augment import TimeJitter
 from marey.data.instants import ClipReader, Span, choose_times
 from marey.data.manifest import Sample
+from marey.data.motion import STILL, FlowSource, compute_fields, wanted_pairs
 from marey.errors import ConfigError, SegmentError
 from marey.spec import InputSpec
-from marey.types import Clip
+from marey.types import Clip, FloatArray
 from marey.video.picture import scaled_size
-from marey.video.reader import Truncated, open_video
+from marey.video.reader import Truncated, frames_shown, open_video
 from marey.video.sampling import Sampler, sampler_from_dict
 
 Crop: TypeAlias = Literal["center", "left", "right"]
@@ -44,6 +48,7 @@ def load_clip(
     jitter: TimeJitter | None = None,
     truncated: Truncated = "error",
     opener: Opener = open_video,
+    flow: FlowSource | None = None,
 ) -> Clip:
     """One clip of a sample or a file, as a model with this spec takes it.
 
@@ -61,10 +66,12 @@ def load_clip(
         jitter: temporal augmentation; takes effect with `rng` alone.
         truncated: what a file that ends early does: raise, or give what it has.
         opener: where the reader comes from.
+        flow: where optical flow comes from that need not be computed.
 
     Returns:
         Clip: frames uint8 `(spec.padded_frames(T), H, W, 3)`; the mask is False and the frames are zeros
-        where there is padding.
+        where there is padding. With flow where the model takes it; frames are black where flow is all it takes
+        and none had to be computed.
 
     Raises:
         SegmentError: the stretch lies outside the video; see `segment_of`.
@@ -72,7 +79,7 @@ def load_clip(
         ConfigError: the sampler gives more frames than a model of fixed length takes.
     """
     with opened(source, start, end, truncated=truncated, opener=opener) as (reader, span):
-        clip = read_clip(reader, span, spec, sampler=sampler, view=view, rng=rng, jitter=jitter)
+        clip = read_clip(reader, span, spec, sampler=sampler, view=view, rng=rng, jitter=jitter, flow=flow)
     return fit_clip(clip, spec, crop)
 
 
@@ -87,15 +94,21 @@ def load_views(
     sampler: Sampler | None = None,
     truncated: Truncated = "error",
     opener: Opener = open_video,
+    flow: FlowSource | None = None,
+    disturb: Callable[[int, Clip], Clip] | None = None,
 ) -> list[Clip]:
     """All test-time views of a sample, the file opened once: every crop of the first clip, then of the next.
 
     The same clips as `load_clip(view=(k, clips), crop=crop)` gives one by one; errors are the same too.
+    `disturb` changes the frames of each clip (told its number) before flow is computed of them.
     """
     views = []
     with opened(source, start, end, truncated=truncated, opener=opener) as (reader, span):
         for k in range(clips):
-            clip = read_clip(reader, span, spec, sampler=sampler, view=(k, clips))
+            clip = read_clip(
+                reader, span, spec, sampler=sampler, view=(k, clips), flow=flow,
+                disturb=None if disturb is None else partial(disturb, k),
+            )  # fmt: skip
             views += [fit_clip(clip, spec, crop) for crop in crops]
     return views
 
@@ -160,33 +173,75 @@ def read_clip(
     view: tuple[int, int] = (0, 1),
     rng: np.random.Generator | None = None,
     jitter: TimeJitter | None = None,
+    flow: FlowSource | None = None,
+    disturb: Callable[[Clip], Clip] | None = None,
 ) -> Clip:
-    """Choose the times and decode: the whole picture at the size to be cropped from, with the sampler's own
-    padding and no other. `load_clip` tells what the arguments are."""
+    """Choose the times and decode: the whole picture at the size to be cropped from, with the flow between
+    such pictures where the model takes it, and with the sampler's own padding and no other. `load_clip` and
+    `load_views` tell what the arguments are."""
     sampler = sampler_from_dict(spec.sampler) if sampler is None else sampler
     times, mask = choose_times(reader, span, sampler, view, rng, jitter)
-    height, width = resized(reader.info.height, reader.info.width, spec)
-    real = reader.frames_at(times[mask], size=(height, width))
+    size = resized(reader.info.height, reader.info.width, spec)
+    if "flow" not in spec.modalities:
+        clip = reader.frames_at(times[mask], size=size)
+        clip = clip if disturb is None else disturb(clip)
+    else:
+        run = sampler.snippet[0] if sampler.snippet else None
+        clip = _with_flow(reader, times[mask], spec, size, run, None if disturb else flow, disturb)
     if mask.all():
-        return real
-    frames = np.zeros((len(times), height, width, real.frames.shape[-1]), dtype=np.uint8)
-    frames[mask] = real.frames
-    shown = np.full(len(times), real.times[-1])
-    shown[mask] = real.times
-    return Clip(frames, shown, mask)
+        return clip
+    return Clip(
+        _grown(clip.frames, len(times)),
+        np.concatenate([clip.times, np.full(len(times) - len(clip), clip.times[-1])]),
+        mask,
+        None if clip.flow is None else _grown(clip.flow, len(times) - 1, STILL),
+    )
+
+
+def _with_flow(
+    reader: ClipReader,
+    times: FloatArray,
+    spec: InputSpec,
+    size: tuple[int, int],
+    run: int | None,
+    source: FlowSource | None,
+    disturb: Callable[[Clip], Clip] | None,
+) -> Clip:
+    """The frames shown at these times and the flow between them; nothing is decoded that nobody looks at."""
+    index = frames_shown(reader.times, reader.info.end, times, Path(reader.info.path))
+    wanted = wanted_pairs(index, run)
+    fields = np.full((len(wanted), 2, *size), STILL, dtype=np.uint8)
+    missing = wanted.copy()
+    first, second = index[:-1], index[1:]
+    if source is not None and wanted.any():
+        fields[wanted], known = source.find(reader, first[wanted], second[wanted], size)
+        missing[wanted] = ~known
+    if spec.modalities == ("flow",) and not missing.any():
+        black = np.zeros((len(times), *size, 3), dtype=np.uint8)
+        return Clip(black, reader.times[index], np.ones(len(times), dtype=bool), fields)
+    clip = reader.frames_at(times, size=size)
+    clip = clip if disturb is None else disturb(clip)
+    if missing.any():
+        fields[missing] = compute_fields(clip.frames, clip.times, missing, spec.flow_method)[missing]
+        if source is not None:
+            source.keep(reader, first[missing], second[missing], fields[missing])
+    return replace(clip, flow=fields)
 
 
 def fit_clip(clip: Clip, spec: InputSpec, crop: Crop | None) -> Clip:
     """Cut `spec.size` out of every frame (not with `crop` None) and pad to `spec.padded_frames`."""
-    frames = clip.frames
+    frames, flow = clip.frames, clip.flow
     if crop is not None:
         top, left = corner(frames.shape[1], frames.shape[2], spec.size, crop)
-        frames = frames[:, top : top + spec.size[0], left : left + spec.size[1]]
+        rows, columns = slice(top, top + spec.size[0]), slice(left, left + spec.size[1])
+        frames = frames[:, rows, columns]
+        flow = None if flow is None else flow[:, :, rows, columns]
     length = padded_length(spec, len(clip))
     return Clip(
         np.ascontiguousarray(_grown(frames, length)),
         np.concatenate([clip.times, np.full(length - len(clip), clip.times[-1])]),
         _grown(clip.mask, length),
+        None if flow is None else np.ascontiguousarray(_grown(flow, length - 1, STILL)),
     )
 
 
@@ -223,10 +278,10 @@ def padded_length(spec: InputSpec, frames: int) -> int:
     return length
 
 
-def _grown(array: np.ndarray, length: int) -> np.ndarray:
-    """Zeros (False) added behind along the first axis."""
+def _grown(array: np.ndarray, length: int, filling: int = 0) -> np.ndarray:
+    """`filling` (0, False) added behind along the first axis."""
     if len(array) == length:
         return array
-    grown = np.zeros((length, *array.shape[1:]), dtype=array.dtype)
+    grown = np.full((length, *array.shape[1:]), filling, dtype=array.dtype)
     grown[: len(array)] = array
     return grown

@@ -14,7 +14,8 @@ from marey.data.augment import AugmentConfig
 from marey.data.clips import Opener, fit_clip, opened, padded_length, read_clip
 from marey.data.draws import ClipDraw
 from marey.data.manifest import Manifest
-from marey.data.modalities import clip_inputs
+from marey.data.modalities import clip_inputs, flow_input
+from marey.data.motion import FlowSource
 from marey.data.randomness import sample_generator, seeded
 from marey.data.transforms import ClipTransform, Target
 from marey.data.warp import cut_box
@@ -130,6 +131,7 @@ class ClipDataset(Dataset[Item]):
         truncated: what a file that ends early does: error, or give what it has.
         opener: where readers come from (`marey.data.memory.FrameMemory`).
         deferred: augmentation is drawn and the crop cut, but the rest left to `augment_batch`. Not for flow.
+        flow: where optical flow comes from that need not be computed (`marey.data.motion.FlowSource`).
 
     Raises:
         ManifestError: a label that `class_names` does not have.
@@ -147,6 +149,7 @@ class ClipDataset(Dataset[Item]):
         truncated: Truncated = "error",
         opener: Opener = open_video,
         deferred: bool = False,
+        flow: FlowSource | None = None,
     ) -> None:
         self.manifest = manifest
         self.spec = spec
@@ -155,6 +158,7 @@ class ClipDataset(Dataset[Item]):
         self.seed = seed
         self.truncated: Truncated = truncated
         self.opener = opener
+        self.flow = flow
         self._jitter = augment.time if train and augment is not None else None
         self._transform = (
             ClipTransform(augment, spec, self.class_names) if train and augment is not None else None
@@ -177,8 +181,8 @@ class ClipDataset(Dataset[Item]):
         try:
             with opened(sample, truncated=self.truncated, opener=self.opener) as (reader, span):
                 clip = read_clip(
-                    reader, span, self.spec, rng=rng if self.train else None, jitter=self._jitter
-                )
+                    reader, span, self.spec, rng=rng if self.train else None, jitter=self._jitter, flow=self.flow
+                )  # fmt: skip
         except DataError as error:
             error.details = (
                 (*error.details, f"sample {row}: {sample.where}") if sample.where else error.details
@@ -212,14 +216,22 @@ class ClipDataset(Dataset[Item]):
         draw, target = self._transform.draw(decoded.shape, target, seed=seed)
         if self.deferred:
             return {"rgb": cut_box(decoded, draw)}, target, draw
-        moved = self._transform.geometry(decoded, draw)
         inputs: dict[str, Tensor] = {}
-        others = tuple(name for name in modalities if name != "rgb")
-        if others:
+        if "flow" in modalities:
+            assert clip.flow is not None
+            fields = torch.zeros(len(clip) - 1, 2, *self.spec.size)
+            known = torch.from_numpy(flow_input(clip.flow[: real - 1]))
+            fields[: real - 1] = self._transform.motion(known, draw)
+            inputs["flow"] = fields
+        if modalities == ("flow",):
+            return inputs, target, draw
+        moved = self._transform.geometry(decoded, draw)
+        if "diff" in modalities:
             frames = np.zeros((len(clip), *self.spec.size, moved.shape[1]), dtype=np.uint8)
             frames[:real] = moved.permute(0, 2, 3, 1).numpy()
-            arrays = clip_inputs(Clip(frames, clip.times, clip.mask), others)
-            inputs.update({name: torch.from_numpy(x) for name, x in arrays.items()})
+            inputs["diff"] = torch.from_numpy(
+                clip_inputs(Clip(frames, clip.times, clip.mask), ("diff",))["diff"]
+            )
         if "rgb" in modalities:
             inputs["rgb"] = self._transform.photometric(moved, draw)
         return {name: inputs[name] for name in modalities}, target, draw

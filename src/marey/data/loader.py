@@ -22,6 +22,7 @@ from marey.data.clips import padded_length
 from marey.data.dataset import Batch, ClipDataset, Failure, Key, collate
 from marey.data.manifest import Manifest
 from marey.data.memory import FrameMemory
+from marey.data.motion import FlowMemory, FlowSource
 from marey.data.origin import DataWarning
 from marey.data.randomness import epoch_order
 from marey.errors import ConfigError
@@ -137,6 +138,7 @@ def make_loader(
     cache_bytes: int = 0,
     truncated: Truncated = "error",
     deferred: bool = False,
+    flow: FlowSource | None = None,
 ) -> Loader:
     """A loader of some rows of a manifest.
 
@@ -164,6 +166,8 @@ def make_loader(
             alone: with workers, each sees another part of the data in every epoch and would gain little.
         truncated: what a file that ends early does: error, or give what it has.
         deferred: leave augmentation to `marey.data.batched.augment_batch`, on the device (never with flow).
+        flow: where optical flow comes from (`marey.data.flow_folder.FlowFolder`); None computes it, and then
+            remembers it in half of `cache_bytes`.
 
     Raises:
         ConfigError: numbers that cannot be, or a sampler that gives more frames than the model takes.
@@ -188,10 +192,13 @@ def make_loader(
             "frames are held in memory with workers=0 alone; nothing is held.", DataWarning, stacklevel=2
         )
     elif cache_bytes:
+        if "flow" in spec.modalities and flow is None:
+            cache_bytes //= 2
+            flow = FlowMemory(cache_bytes)
         opener["opener"] = FrameMemory(cache_bytes, spec)
     dataset = ClipDataset(
         manifest, spec, class_names=class_names, train=train, augment=augment, seed=seed, truncated=truncated,
-        deferred=deferred, **opener,
+        deferred=deferred, flow=flow, **opener,
     )  # fmt: skip
     order = _EpochBatches(rows, batch, seed, train if shuffle is None else shuffle, drop_last)
     order.epoch, order.start = epoch, start_batch

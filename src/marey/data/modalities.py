@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from marey.types import BoolArray, Clip, FloatArray, UInt8Array
+from marey.data.motion import STILL, compute_fields
+from marey.types import BoolArray, Clip, UInt8Array
 
 
 def clip_inputs(
@@ -16,13 +17,14 @@ def clip_inputs(
     """What `forward` takes, by name, without the batch axis.
 
     Args:
-        clip: frames uint8 `(T, H, W, 3)` at the size that the network sees.
+        clip: frames uint8 `(T, H, W, 3)` at the size that the network sees, with their flow. A clip that
+            brings none, of frames from elsewhere, has it computed here, of these frames as they are.
         modalities: from `rgb`, `flow`, `diff`.
-        flow_method: a name from `marey.video.flow.METHODS`.
+        flow_method: for such a clip: a name from `marey.video.flow.METHODS`.
 
     Returns:
         rgb: uint8 `(T, 3, H, W)`;
-        flow: float32 `(T−1, 2, H, W)`, −1…1 for ∓20 pixels a frame interval, cut off there as 8-bit flow is;
+        flow: float32 `(T−1, 2, H, W)`, −1…1 for ∓20 pixels a frame interval;
         diff: float32 `(T−1, 3, H, W)`, frame_t − frame_{t−1}, −1…1 for ∓255 levels.
         Field i lies between frames i and i+1, and is zero where the later of them is padding.
     """
@@ -33,8 +35,16 @@ def clip_inputs(
         elif name == "diff":
             inputs[name] = _difference(clip.frames, clip.mask)
         else:
-            inputs[name] = _flow(clip.frames, clip.times, clip.mask, flow_method)
+            fields = clip.flow
+            if fields is None:
+                fields = compute_fields(clip.frames, clip.times, clip.mask[1:], flow_method)
+            inputs[name] = flow_input(fields)
     return inputs
+
+
+def flow_input(fields: UInt8Array) -> NDArray[np.float32]:
+    """8-bit flow as a network takes it: −1…1 for ∓20 pixels, float32 of the same shape."""
+    return (fields.astype(np.float32) - STILL) / np.float32(127)
 
 
 def channels_first(frames: UInt8Array) -> UInt8Array:
@@ -47,14 +57,3 @@ def _difference(frames: UInt8Array, mask: BoolArray) -> NDArray[np.float32]:
     change = np.diff(planes, axis=0) / np.float32(255)
     change[~mask[1:]] = 0
     return change
-
-
-def _flow(frames: UInt8Array, times: FloatArray, mask: BoolArray, method: str) -> NDArray[np.float32]:
-    from marey.video.flow import BOUND, compute_flow
-
-    real = int(mask.sum())
-    fields = np.zeros((max(len(frames) - 1, 0), 2, *frames.shape[1:3]), dtype=np.float32)
-    if real > 1:
-        found = compute_flow(frames[:real], times[:real], method).fields
-        fields[: real - 1] = np.clip(found / np.float32(BOUND), -1, 1)
-    return fields

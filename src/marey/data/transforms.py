@@ -1,4 +1,4 @@
-"""Augmentation of whole clips, labels kept right.
+"""Augmentation of whole clips, labels and motion kept right.
 
 What chance decides for a clip is drawn first (`ClipDraw`), then done: by itself where it was decoded, or with a whole
 batch on the device (`marey.data.batched`), with the same result. Geometry is one draw for all frames of a clip,
@@ -21,7 +21,7 @@ from marey.data.directions import FlipRule, flip_map_from_names, flip_rule, name
 from marey.data.draws import Box, ClipDraw, Operation
 from marey.data.noise import add_noise
 from marey.data.randomness import seeded
-from marey.data.warp import cut_box, move_clip
+from marey.data.warp import cut_box, move_clip, move_flow
 from marey.errors import ConfigError
 from marey.spec import InputSpec
 
@@ -40,7 +40,7 @@ _JITTER = ("brightness", "contrast", "saturation", "hue")  # in the order of v2.
 
 class ClipTransform:
     """Training augmentation of a clip: `draw`, then `geometry`, which moves pixels, then `photometric`, which changes
-    colours. Flow is computed between the two, so that it belongs to the moved pixels and sees no flicker.
+    colours. Flow is known before both and sees no flicker; `motion` moves it as `geometry` moves the pixels.
 
     Args:
         config: what to do.
@@ -120,6 +120,10 @@ class ClipTransform:
     def geometry(self, frames_TCHW: Tensor, draw: ClipDraw) -> Tensor:
         """Crop, scaling, flips and warps, the same for all frames: uint8 `(T, C, *spec.size)`."""
         return move_clip(cut_box(frames_TCHW, draw), draw, self.spec.size, self.fill)
+
+    def motion(self, flow_TCHW: Tensor, draw: ClipDraw) -> Tensor:
+        """The same for the flow of the clip, float32 `(T, 2, H, W)`, −1…1; see `move_flow`."""
+        return move_flow(cut_box(flow_TCHW, draw), draw, self.spec.size)
 
     def photometric(self, frames_TCHW: Tensor, draw: ClipDraw) -> Tensor:
         """Colours, noise and erasing, in this order; for clips that `geometry` has moved."""

@@ -65,6 +65,36 @@ def move_batch(
     return torch.stack(warp_clips(list(moved), draws, fill))
 
 
+def move_flow(box_TCHW: Tensor, draw: ClipDraw, size: tuple[int, int]) -> Tensor:
+    """The motion of a clip that `move_clip` moves: vectors grow with the scaling, turn round with a flip and turn with
+    a warp; what a warp brings in from outside stands still, and the bound stays where it is.
+
+    Args:
+        box_TCHW: float32 `(T, 2, h, w)`, the flow inside the box, −1…1 for the bound.
+        size: height and width of the result.
+
+    Returns:
+        float32 `(T, 2, *size)`, −1…1.
+    """
+    height, width = box_TCHW.shape[-2:]
+    if not len(box_TCHW):
+        return box_TCHW.new_zeros(0, 2, *size)
+    moved = box_TCHW if (height, width) == size else F.resize(box_TCHW, list(size), antialias=True)
+    across = [axis for axis, flipped in ((-1, draw.mirrored), (-2, draw.upside_down)) if flipped]
+    moved = moved.flip(across) if across else moved
+    turn = np.diag([size[1] / width * (1 - 2 * draw.mirrored), size[0] / height * (1 - 2 * draw.upside_down)])
+    if draw.warps:
+        source = source_of(draw.warps, *size)  # from the result's pixels to the picture's, so vectors go the other way
+        turn = np.linalg.inv(source[:, :2]) @ turn
+        grid = torch.nn.functional.affine_grid(
+            torch.from_numpy(_unit(source, *size)[None]).to(moved), [1, 1, *size], align_corners=False
+        )
+        flat = moved.reshape(1, -1, *size)
+        moved = torch.nn.functional.grid_sample(flat, grid, align_corners=False).view(moved.shape)
+    vectors = torch.from_numpy(turn).to(moved)
+    return torch.einsum("ij,tjhw->tihw", vectors, moved).clamp_(-1, 1).contiguous()
+
+
 def warp_clips(clips: Sequence[Tensor], draws: Sequence[ClipDraw], fill: Sequence[float]) -> list[Tensor]:
     """Shears, shifts and turns: one matrix and one bilinear resampling a clip, the same for all of its frames.
 

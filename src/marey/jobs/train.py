@@ -36,6 +36,8 @@ from marey.runs import RunFolder
 from marey.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    from marey.data.motion import FlowSource
+    from marey.spec import InputSpec
     from marey.training.log import RunLog
 
 
@@ -83,7 +85,8 @@ def train(
     manifest, parts, rule = parts_of(manifest, config)
     choose_device(config.system.device)  # said before anything is written
     check_loggers(config.system.log)
-    check_model(config, len(manifest.class_names))
+    spec = check_model(config, len(manifest.class_names))
+    flow = stored_flow(config, manifest, spec)
     if resume is None:
         run = run or RunFolder.create(config.out, "train", config.name or config.model)
         run.describe(to_yaml(config))
@@ -94,7 +97,7 @@ def train(
     with RunLog(run.path, config.system.log, to_tree(config), quiet=quiet) as log:
         _say_data(log, manifest, parts, rule)
         log.line(f"run folder: {run.path}")
-        return _train_all(config, manifest, parts, rule, run, log, resume=resume is not None)
+        return _train_all(config, manifest, parts, rule, run, log, flow=flow, resume=resume is not None)
 
 
 def resume_config(run: str | Path) -> TrainConfig:
@@ -113,6 +116,7 @@ def _train_all(
     run: RunFolder,
     log: RunLog,
     *,
+    flow: FlowSource | None,
     resume: bool,
 ) -> Trained:
     import torch
@@ -154,7 +158,7 @@ def _train_all(
             )
             if model.load_report is not None:
                 log.line(f"weights: {model.load_report}")
-        task = Task(manifest, names, part.train, part.val, targets)
+        task = Task(manifest, names, part.train, part.val, targets, flow)
         fitted = fit(
             model, task, config, folder, log, device=device, autocast=autocast,
             backbone_lr=_backbone_lr(config), keep_best=_keeps_best(config, part), resume=resume, title=title,
@@ -163,7 +167,9 @@ def _train_all(
         rows.append(fitted.rows)
         # what is judged is what was written, rebuilt from that file alone
         saved = load_model(fitted.weights, device)
-        predictor = replace(predictor_of(saved, device=device, autocast=autocast), batch=config.batch)
+        predictor = replace(
+            predictor_of(saved, device=device, autocast=autocast), batch=config.batch, flow=flow
+        )
         found = judge_rows(
             predictor, manifest, part.judged, orders=KINDS if config.audit else ("ordered",),
             seed=config.seed, fold=part.fold, bar=partial(_bar, log, title),
@@ -229,8 +235,9 @@ def _backbone_lr(config: TrainConfig) -> float:
     return config.optim.lr if config.weights is None else config.optim.lr / 10
 
 
-def check_model(config: TrainConfig, classes: int) -> None:
-    """Errors of model, sampler, weights and augmentation come before a run folder is made."""
+def check_model(config: TrainConfig, classes: int) -> InputSpec:
+    """Errors of model, sampler, weights and augmentation come before a run folder is made; gives what the model
+    takes."""
     from marey.models.registry import find_model, model_keywords
     from marey.training.build import build_model
 
@@ -239,9 +246,20 @@ def check_model(config: TrainConfig, classes: int) -> None:
         raise ConfigError(
             f"{config.model} has no backbone to choose.", "drop --backbone, or see: marey models"
         )
-    modalities = build_model(config, classes).spec.modalities
-    config.augment.check_modalities(modalities)
-    config.system.augments_on_device(config.system.device, modalities)
+    spec = build_model(config, classes).spec
+    config.augment.check_modalities(spec.modalities)
+    config.system.augments_on_device(config.system.device, spec.modalities)
+    return spec
+
+
+def stored_flow(config: TrainConfig, manifest: Manifest, spec: InputSpec) -> FlowSource | None:
+    """The folder of flow, checked whole: no training ends at its hundredth batch for want of a field."""
+    if config.flow is None:
+        return None
+    from marey.data.flow_folder import FlowFolder
+
+    samples = (manifest.sample(row) for row in range(len(manifest)))
+    return FlowFolder(config.flow, samples, spec, context=config.augment.context > 0)
 
 
 def _bar(log: RunLog, title: str, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:

@@ -67,6 +67,10 @@ class VideoModel(nn.Module):
 
     @spec.setter
     def spec(self, spec: InputSpec) -> None:
+        self._take_spec(spec)
+
+    def _take_spec(self, spec: InputSpec) -> None:
+        """What a new specification changes; a family may refuse one, or hand it on to its parts."""
         self._spec = spec
         self.mean = torch.tensor(spec.mean, device=self.mean.device, dtype=self.mean.dtype)
         self.std = torch.tensor(spec.std, device=self.std.device, dtype=self.std.dtype)
@@ -74,14 +78,17 @@ class VideoModel(nn.Module):
     def normalise(self, modality: str, x_BTCHW: Tensor) -> Tensor:
         """uint8 to the network's scale; floating point is taken as normalised already.
 
-        `rgb` uses the spec's mean and std. 8-bit `flow` and `diff` lie around 0 by convention (±20 px and
-        ±255 levels stretched over 0…255), so they go to −1…1.
+        `rgb` uses the spec's mean and std. In 8-bit `flow` 128 is no motion, 1 and 255 are ∓20 px; `diff` has
+        ±255 levels stretched over 0…255; both go to −1…1.
         """
         if x_BTCHW.is_floating_point():
             return x_BTCHW
         if x_BTCHW.dtype != torch.uint8:
             raise UsageError(f"{modality} must be uint8 or floating point, got {x_BTCHW.dtype}.")
-        x_BTCHW = x_BTCHW.to(self.mean.dtype) / 255.0
+        x_BTCHW = x_BTCHW.to(self.mean.dtype)
+        if modality == "flow":
+            return (x_BTCHW - 128) / 127
+        x_BTCHW = x_BTCHW / 255.0
         if modality == "rgb":
             return (x_BTCHW - self.mean.view(1, 1, -1, 1, 1)) / self.std.view(1, 1, -1, 1, 1)
         return (x_BTCHW - 0.5) / 0.5
@@ -278,10 +285,11 @@ def example_inputs(
 ) -> dict[str, Tensor]:
     """Zeros of the shapes that a model with this spec takes: for counting, warming up and exporting.
 
-    `frames` frames (the spec's by default); beside RGB, flow has one field fewer, else as many.
+    `frames` frames (the spec's by default); beside RGB, and between runs of neighbouring frames, flow has one
+    field fewer, else as many.
     """
     frames = frames or spec.frames
-    fields = frames - 1 if "rgb" in spec.modalities else frames
+    fields = frames - 1 if "rgb" in spec.modalities or spec.snippet else frames
     times = {"rgb": frames, "flow": fields, "diff": fields}
     return {
         m: torch.zeros(batch, times[m], CHANNELS[m], *spec.size, device=device, dtype=dtype)

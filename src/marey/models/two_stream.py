@@ -11,13 +11,15 @@ https://arxiv.org/abs/1507.02159), scaled so that their sum over channels stays 
 `network="i3d"` both branches are I3D (https://arxiv.org/abs/1705.07750).
 
 `branch="rgb"` or "flow" makes a model of that branch alone, to be trained by itself; `fuse` joins two such.
-A clip of T frames has T − 1 fields of flow between them; its mask is that of the frames.
+A clip of T frames has T − 1 fields of flow between them; its mask is that of the frames. Where the sampler gives
+runs of L + 1 neighbouring frames (`snippets`), each run is one stack, and the spatial branch sees its first frame.
 
 Shape suffixes: B clips, T frames or fields, S stacks, C channels, H × W pixels, D features, K classes.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -33,6 +35,7 @@ from marey.models.frame_average import FrameAverage
 from marey.models.i3d import I3D, MIXED, TINY
 from marey.models.masked import Mask, lengths, masked_mean, prefix_mask, zero_padding
 from marey.models.registry import create_model, register_model
+from marey.spec import InputSpec
 
 PAPER = "https://arxiv.org/abs/1406.2199"
 I3D_PAPER = "https://arxiv.org/abs/1705.07750"
@@ -48,7 +51,8 @@ class FlowStacks(VideoModel):
         num_classes: K.
         backbone: timm's name of the image network.
         stack: L, fields in a stack.
-        stride: fields from the start of one stack to the start of the next.
+        stride: fields from the start of one stack to the start of the next; with a sampler of snippets, each
+            snippet is a stack.
         frames, size, dropout, backbone_kwargs: as in `FrameAverage`.
     """
 
@@ -82,21 +86,30 @@ class FlowStacks(VideoModel):
     def _features(self, inputs: dict[str, Tensor], mask_BT: Mask) -> tuple[Tensor, Mask]:
         flow_BTCHW = zero_padding(inputs["flow"], mask_BT)  # no flow is no motion: the neutral filling
         fields = flow_BTCHW.shape[1]
-        stacks = self.stacks(fields)
-        needed = (stacks - 1) * self.stride + self.stack
+        stacks, stride = self.stacks(fields), self.apart
+        needed = (stacks - 1) * stride + self.stack
         flow_BTCHW = F.pad(flow_BTCHW, (0, 0, 0, 0, 0, 0, 0, max(needed - fields, 0)))
-        x = flow_BTCHW.unfold(1, self.stack, self.stride)[:, :stacks]
+        x = flow_BTCHW.unfold(1, self.stack, stride)[:, :stacks]
         x = rearrange(x, "b s c h w l -> b s (l c) h w")
         mask_BS = None
         if mask_BT is not None:
-            over_B = (lengths(mask_BT) - self.stack).clamp(min=0)
-            count_B = torch.div(over_B + self.stride - 1, self.stride, rounding_mode="floor") + 1
-            mask_BS = prefix_mask(count_B, stacks)
+            real_B = lengths(mask_BT)
+            over_B = (real_B - self.stack).clamp(min=0)
+            count_B = torch.div(over_B + stride - 1, stride, rounding_mode="floor") + 1
+            begun_B = torch.div(real_B + stride - 1, stride, rounding_mode="floor").clamp(min=1)
+            mask_BS = prefix_mask(torch.minimum(count_B, begun_B), stacks)
         return each_frame(self.backbone, x, mask_BS), mask_BS
 
+    @property
+    def apart(self) -> int:
+        """Fields from one stack to the next: `stride`, or from one snippet to the next."""
+        return self.spec.snippet or self.stride
+
     def stacks(self, fields: int) -> int:
-        """How many stacks a clip of so many fields gives; the last is filled up with fields of no motion."""
-        return -(-max(fields - self.stack, 0) // self.stride) + 1
+        """How many stacks a clip of so many fields gives: as many as it takes to see all fields, none of which
+        would hold none (between snippets lies one that no stack sees). The last is filled up with no motion."""
+        seen = -(-max(fields - self.stack, 0) // self.apart) + 1
+        return min(seen, max(-(-fields // self.apart), 1))
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return masked_mean(self.head(self.dropout(x_BTD)), mask_BT)
@@ -130,9 +143,12 @@ class TwoStream(VideoModel):
         fusion: "average" of the branches' logits, "weighted" with learned weights, or "concat" of their
             features under one linear layer, which takes the place of the branches' own.
         backbone, flow_backbone: timm's names; the temporal one is the spatial one's unless said.
+        snippets: of `network="frames"`: in how many places of a video a stack lies.
         stack, stack_stride: as in `FlowStacks`.
         width, blocks, time_strides: as in `I3D`; for `network="i3d"` only.
-        frames, size: of the default input: `frames` frames and the flow between them.
+        frames: of the default input: that many frames spread over the video, and the flow between them. None:
+            `snippets` runs of `stack` + 1 neighbouring frames, of which the spatial branch sees the first.
+        size: of the default input.
         dropout: share of features dropped before a branch's logits, in training.
         backbone_kwargs: further keywords of timm's constructor, for both branches.
     """
@@ -149,12 +165,13 @@ class TwoStream(VideoModel):
         fusion: str = "average",
         backbone: str = "mobilenetv3_small_100",
         flow_backbone: str | None = None,
+        snippets: int = 3,
         stack: int = 10,
         stack_stride: int = 5,
         width: float = 1.0,
         blocks: tuple[str, ...] | list[str] = tuple(MIXED),
         time_strides: tuple[int, ...] | list[int] = (2, 2, 2),
-        frames: int = 16,
+        frames: int | None = None,
         size: int | tuple[int, int] | list[int] = 224,
         dropout: float = 0.2,
         backbone_kwargs: dict[str, Any] | None = None,
@@ -164,6 +181,11 @@ class TwoStream(VideoModel):
         ):  # fmt: skip
             if value not in known:
                 raise ConfigError(f"{what} {value!r} is not from {', '.join(known)}.")
+        sampler = None
+        if frames is None and network == "frames":
+            frames = snippets * (stack + 1)
+            sampler = {"name": "snippets", "n": snippets, "fields": stack, "stride": 1}
+        frames = frames or 16
         common: dict[str, Any] = {
             "num_classes": num_classes,
             "frames": frames,
@@ -183,10 +205,13 @@ class TwoStream(VideoModel):
                 else I3D(modality="flow", **inflated)
             )
         colours: dict[str, Any] = {"mean": spatial.spec.mean, "std": spatial.spec.std} if spatial else {}
-        spec = input_spec(frames=frames, size=size, modalities=BRANCHES[branch], **colours)
+        spec = input_spec(
+            frames=frames, size=size, modalities=BRANCHES[branch], sampler=sampler, **colours
+        )
         super().__init__(num_classes=num_classes, spec=spec)
         self.fusion_kind = fusion if branch == "both" else ""
         self.spatial, self.temporal = spatial, temporal
+        self.spec = spec  # once more, now that there are branches to tell
         self.fusion: nn.Module | None = None
         if self.fusion_kind == "weighted":
             self.fusion = BranchWeights()
@@ -201,12 +226,34 @@ class TwoStream(VideoModel):
 
     # --- the branches' inputs -------------------------------------------------------------------------------
 
+    def _take_spec(self, spec: InputSpec) -> None:
+        """The branches are told how clips are sampled: a stack is a snippet, where there are any.
+
+        Raises:
+            ConfigError: snippets that are no stacks of this network.
+        """
+        branches = [self._modules.get(name) for name in ("spatial", "temporal")]  # absent while we are built
+        for branch in branches:
+            if isinstance(branch, FlowStacks) and spec.snippet not in (None, branch.stack + 1):
+                raise ConfigError(
+                    f"the sampler gives snippets of {(spec.snippet or 0) - 1} fields, and this network takes "
+                    f"stacks of {branch.stack}.",
+                    f"give both the same: --sampler snippets:3,{branch.stack}, or --model-args stack=…",
+                )
+        super()._take_spec(spec)
+        for branch in branches:
+            if isinstance(branch, VideoModel):
+                branch.spec = replace(branch.spec, sampler=spec.sampler)
+
     def _branch_features(
         self, inputs: dict[str, Tensor], mask_BT: Mask
     ) -> dict[str, tuple[VideoModel, Tensor, Mask]]:
         found: dict[str, tuple[VideoModel, Tensor, Mask]] = {}
         if self.spatial is not None:
-            found["rgb"] = (self.spatial, *self.spatial._features({"rgb": inputs["rgb"]}, mask_BT))
+            # with snippets and image networks: the frame that each stack of flow begins with
+            every = (self.spec.snippet or 1) if isinstance(self.spatial, FrameAverage) else 1
+            rgb, seen = inputs["rgb"][:, ::every], None if mask_BT is None else mask_BT[:, ::every]
+            found["rgb"] = (self.spatial, *self.spatial._features({"rgb": rgb}, seen))
         if self.temporal is not None:
             flow, mask = inputs["flow"], mask_BT
             if self.spatial is not None:
@@ -228,6 +275,15 @@ class TwoStream(VideoModel):
             m: F.linear(masked_mean(x, k), 2 * part, self.fusion.bias)
             for part, (m, (_, x, k)) in zip(parts, branches.items(), strict=True)
         }
+
+    def all_logits(
+        self, *, rgb: Tensor | None = None, flow: Tensor | None = None, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The logits of the whole ("fusion", as `forward` gives them) and of each branch, in one pass."""
+        own = self.branch_logits(rgb=rgb, flow=flow, mask=mask)
+        both = torch.stack(list(own.values()))
+        fused = self.fusion(both) if isinstance(self.fusion, BranchWeights) else both.mean(dim=0)
+        return {"fusion": fused, **own}
 
     # --- what the model gives -------------------------------------------------------------------------------
 
@@ -344,17 +400,15 @@ def fuse(rgb: VideoModel, flow: VideoModel, *, fusion: str = "average") -> Video
         with torch.no_grad():
             fused.fusion.weight.copy_(torch.cat([_head(b) for b in branches], dim=1) / 2)
             fused.fusion.bias.copy_(torch.stack([_bias(b) for b in branches]).mean(dim=0))
-    fused.spec = input_spec(
-        frames=rgb.spec.frames, size=rgb.spec.size, modalities=("rgb", "flow"), sampler=rgb.spec.sampler,
-        mean=rgb.spec.mean, std=rgb.spec.std,
-    )  # fmt: skip
+    # motion says which frames must be neighbours; appearance can be seen on any
+    fused.spec = replace(flow.spec, modalities=("rgb", "flow"), mean=rgb.spec.mean, std=rgb.spec.std)
     return fused.train(rgb.training)
 
 
 @register_model(
     about="appearance and optical flow side by side, any image network for either",
     paper=PAPER,
-    input="rgb+flow 16 × 224²",
+    input="rgb+flow 3 × 11 × 224²",
     weights="the timm backbone's own",
 )
 def two_stream(**keywords: Any) -> TwoStream:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from marey.data.clips import Crop, load_views
 from marey.data.manifest import Sample
 from marey.data.modalities import clip_inputs
+from marey.data.motion import FlowSource
 from marey.errors import ConfigError, MareyError, VideoError
 from marey.metrics.calibration import probabilities
 from marey.metrics.temporal import perturb
@@ -91,6 +93,8 @@ class Predictor:
         views: what is averaged.
         workers: threads that decode; decoding leaves the interpreter's lock.
         batch: clips at once.
+        flow: where optical flow comes from that need not be computed; clips whose order is disturbed have
+            theirs computed always.
     """
 
     runtime: Runtime
@@ -101,6 +105,7 @@ class Predictor:
     views: Views = Views()
     workers: int = 2
     batch: int = 8
+    flow: FlowSource | None = None
 
     @property
     def protocol(self) -> str:
@@ -204,11 +209,10 @@ class Predictor:
 
         def load(sample: Sample) -> tuple[Sample, list[Clip] | MareyError]:
             try:
-                views = load_views(sample, self.spec, clips=self.views.clips, crops=self.views.cuts)
-                return sample, [
-                    self._disturbed(clip, order, [seed, sample.id, number])
-                    for number, clip in enumerate(views)
-                ]
+                return sample, load_views(
+                    sample, self.spec, clips=self.views.clips, crops=self.views.cuts, flow=self.flow,
+                    disturb=None if order == "ordered" else partial(_disturbed, order, (seed, sample.id)),
+                )  # fmt: skip
             except MareyError as error:
                 return sample, error
 
@@ -228,12 +232,6 @@ class Predictor:
                     waiting = []
             yield from self._judge(waiting)
 
-    @staticmethod
-    def _disturbed(clip: Clip, order: str, seed: Sequence[int]) -> Clip:
-        if order == "ordered":
-            return clip
-        return replace(clip, frames=perturb(clip.frames, clip.mask, order, np.random.default_rng(seed)))
-
     def _judge(
         self, group: list[tuple[Sample, list[Clip]]]
     ) -> Iterator[tuple[Sample, NDArray[np.float32], tuple[float, float]]]:
@@ -249,10 +247,15 @@ class Predictor:
             yield sample, np.asarray(mean, dtype=np.float32), (float(seen.min()), float(seen.max()))
 
 
+def _disturbed(order: str, seed: tuple[int, int], number: int, clip: Clip) -> Clip:
+    rng = np.random.default_rng([*seed, number])
+    return replace(clip, frames=perturb(clip.frames, clip.mask, order, rng))
+
+
 def stacked(clips: Sequence[Clip], spec: InputSpec) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
     """Clips of one size as a batch padded to its longest: what the runtime takes."""
     longest = spec.padded_frames(max(len(clip) for clip in clips))
-    each = [clip_inputs(clip, spec.modalities) for clip in clips]
+    each = [clip_inputs(clip, spec.modalities, flow_method=spec.flow_method) for clip in clips]
     inputs = {}
     for name in spec.modalities:
         first = each[0][name]

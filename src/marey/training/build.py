@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from marey.errors import ConfigError
 from marey.spec import InputSpec
 from marey.training.config import InputConfig, TrainConfig
+from marey.video.flow.methods import flow_method
 from marey.video.sampling import parse_sampler, sampler_from_dict
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ def build_model(config: TrainConfig, num_classes: int) -> VideoModel:
     kwargs: dict[str, Any] = {}
     if config.backbone is not None:
         kwargs["backbone"] = config.backbone
+    if config.branch is not None:
+        if "branch" not in known:
+            raise ConfigError(
+                f"{config.model} has no branches to train by themselves.",
+                "drop --branch, or take --model two_stream",
+            )
+        kwargs["branch"] = config.branch
     for key in ("frames", "size"):
         value = _frames(config.input) if key == "frames" else config.input.size
         if value is not None and key in known:
@@ -38,6 +46,10 @@ def build_model(config: TrainConfig, num_classes: int) -> VideoModel:
     pretrained: str | bool | None = True if config.weights == "default" else config.weights
     model = create_model(config.model, num_classes=num_classes, pretrained=pretrained, **kwargs)
     model.spec = chosen_spec(model.spec, config.input)
+    if config.flow is not None and "flow" not in model.spec.modalities:
+        raise ConfigError(
+            f"{config.model} takes {' and '.join(model.spec.modalities)}, not optical flow.", "drop --flow"
+        )
     return model
 
 
@@ -57,6 +69,13 @@ def chosen_spec(spec: InputSpec, chosen: InputConfig) -> InputSpec:
         changes["resize"] = max(chosen.size, round(chosen.size * 8 / 7))
     if chosen.resize is not None:
         changes["resize"] = chosen.resize
+    if chosen.flow_method is not None:
+        if "flow" not in spec.modalities:
+            raise ConfigError(
+                f"this model takes {' and '.join(spec.modalities)}, not optical flow.", "drop --flow-method"
+            )
+        flow_method(chosen.flow_method)
+        changes["flow_method"] = chosen.flow_method
     new = dataclasses.replace(spec, **changes)
     length = sampler_from_dict(new.sampler).length
     if new.fixed_frames and (length is None or length > spec.frames):

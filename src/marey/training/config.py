@@ -25,6 +25,8 @@ class InputConfig:
     """Height and width in pixels of what the network sees."""
     resize: int | None = None
     """Short side in pixels that videos are scaled to before the crop (default: size × 8/7)."""
+    flow_method: str | None = None
+    """How optical flow is computed, for models that take it: dis-medium (their own choice), dis-fast, …"""
 
     def __post_init__(self) -> None:
         if self.sampler is not None and self.frames is not None:
@@ -157,6 +159,10 @@ class TrainConfig:
     """timm backbone, for models that have one."""
     weights: str | None = None
     """Where the weights start: `default`, a hub or torchvision name, or a local file. None: at random."""
+    branch: Literal["rgb", "flow", "both"] | None = None
+    """Train one branch of a two-stream model by itself; marey fuse joins two such runs."""
+    flow: str | None = None
+    """Folder of optical flow made by marey flow, for models that take it. None: computed on the fly."""
     model_args: tuple[str, ...] = ()
     """Further keywords of the model, each as key=value."""
     epochs: int = 8

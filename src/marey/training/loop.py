@@ -18,6 +18,7 @@ from marey.data.batched import augment_batch
 from marey.data.dataset import Batch
 from marey.data.loader import make_loader
 from marey.data.mix import mix_batch
+from marey.data.motion import FlowSource
 from marey.errors import NonFiniteLossError
 from marey.metrics.calibration import negative_log_likelihood
 from marey.metrics.scores import top_k_accuracy
@@ -67,6 +68,7 @@ class Task:
         class_names: K names, in the order of the logits.
         train, val: rows of the manifest; `val` may be empty.
         targets: int `(N,)`, or 0/1 `(N, K)` for multi-label, of all rows.
+        flow: where optical flow comes from that need not be computed.
     """
 
     manifest: Manifest
@@ -74,6 +76,7 @@ class Task:
     train: NDArray[np.int64]
     val: NDArray[np.int64]
     targets: NDArray[np.int64]
+    flow: FlowSource | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -143,6 +146,7 @@ def fit(
         cache_bytes=_cache_bytes(config),
         device=device,
         deferred=system.augments_on_device(device, model.spec.modalities),
+        flow=task.flow,
     )
 
     before = {item["id"]: item for item in progress.failures}  # of the run that was cut off
@@ -348,6 +352,7 @@ def _validate(
         task.class_names,
         multi_label=task.multi_label,
         batch=config.batch,
+        flow=task.flow,
     )
     with log.progress(f"{title}validation", len(task.val)) as advance:
         # a sample of val that cannot be read always stops: a score over fewer samples is another score

@@ -43,6 +43,11 @@ class Sampler(Protocol):
         """T at most, or None where only the video bounds it."""
         ...
 
+    @property
+    def snippet(self) -> tuple[int, int] | None:
+        """(frames, stride) where a clip is made of runs of neighbouring frames, else None."""
+        ...
+
     def times(
         self,
         frame_times: Times,
@@ -77,6 +82,10 @@ class _Base:
 
     @property
     def length(self) -> int | None:
+        return None
+
+    @property
+    def snippet(self) -> tuple[int, int] | None:
         return None
 
     def times(
@@ -169,6 +178,50 @@ class Segments(_Base):
         self, inside: Times, start: float, end: float, phase: float | Times, place: float, cues: Times | None
     ) -> Picked:
         return _one_a_bin(inside, start, end, self.n, phase)
+
+
+@dataclass(frozen=True)
+class Snippets(_Base):
+    """`n` runs of `fields` + 1 neighbouring frames, one in each of `n` equal parts of the segment: what stacks of
+    optical flow are made of (Simonyan and Zisserman 2014, arXiv 1406.2199; Wang et al. 2016, arXiv 1608.00859).
+
+    Every `stride`-th frame counts as a neighbour: 2 for footage that holds each frame twice. A run lies in the
+    middle of its part at test time, anywhere in it in training. A segment that has no room for `n` runs gives
+    every `stride`-th of its frames, in one row, and padding.
+    """
+
+    n: int = 3
+    fields: int = 10
+    stride: int = 1
+    name: ClassVar[str] = "snippets"
+
+    def __post_init__(self) -> None:
+        for setting in ("n", "fields", "stride"):
+            _at_least_one(self, setting)
+
+    @property
+    def length(self) -> int:
+        return self.n * (self.fields + 1)
+
+    @property
+    def snippet(self) -> tuple[int, int]:
+        return self.fields + 1, self.stride
+
+    def _draw(self, rng: np.random.Generator) -> float | Times:
+        return rng.random(self.n)
+
+    def _pick(
+        self, inside: Times, start: float, end: float, phase: float | Times, place: float, cues: Times | None
+    ) -> Picked:
+        # With a generator `place` is a draw of its own; without, it says where in the middle of things we are.
+        frames = inside[min(int(place * self.stride), len(inside) - 1) :: self.stride]
+        have, run = len(frames), self.fields + 1
+        if have <= self.length:
+            return _padded(frames, self.length)
+        edges = np.arange(self.n + 1) * have // self.n
+        room = np.diff(edges) - run
+        first = edges[:-1] + np.minimum((np.asarray(phase) * (room + 1)).astype(np.int64), room)
+        return _padded(frames[(first[:, None] + np.arange(run)).ravel()], self.length)
 
 
 @dataclass(frozen=True)
@@ -274,7 +327,7 @@ class Windows(_Base):
 
     length_s: float = 2.0
     hop_s: float = 1.0
-    inner: Uniform | Rate | Dense | Segments | Adaptive = field(default_factory=lambda: Uniform(16))
+    inner: Uniform | Rate | Dense | Segments | Snippets | Adaptive = field(default_factory=lambda: Uniform(16))
     name: ClassVar[str] = "windows"
 
     def __post_init__(self) -> None:
@@ -288,6 +341,10 @@ class Windows(_Base):
     @property
     def length(self) -> int | None:
         return self.inner.length
+
+    @property
+    def snippet(self) -> tuple[int, int] | None:
+        return self.inner.snippet
 
     def windows(self, start: float, end: float) -> list[tuple[float, float]]:
         """Every window of `[start, end)`, in order. They cover all of it: the last one is moved back so that
@@ -384,7 +441,7 @@ class Keyframes(_Base):
 
 
 SAMPLERS: dict[str, type[_Base]] = {
-    cls.name: cls for cls in (Uniform, Rate, Dense, Segments, Adaptive, Windows, Keyframes)
+    cls.name: cls for cls in (Uniform, Rate, Dense, Segments, Snippets, Adaptive, Windows, Keyframes)
 }
 
 

@@ -65,6 +65,7 @@ def extract_flow(
     size: int | None = 256,
     bound: float = BOUND,
     weights: str | Path | None = None,
+    stride: int = 1,
     workers: int | None = None,
     say: Callable[[str], None] | None = None,
 ) -> FlowReport:
@@ -81,6 +82,7 @@ def extract_flow(
             pixels of this size.
         bound: pixels at which components are cut off; what lies inside is kept within bound / 254.
         weights: for `raft-*`: a file of weights.
+        stride: compute the flow from each frame to the stride-th after it: 2 for footage that holds frames twice.
         workers: processes; None takes one a CPU core, and a single one for `raft-*`, which shares one device.
             More than one starts Python afresh in each: a script must guard its start by `__name__`.
         say: takes lines for people; None prints them to standard error.
@@ -96,10 +98,12 @@ def extract_flow(
             f"flow needs a size of 16 or more, a bound above 0 and a worker at least; "
             f"got size {size}, bound {bound}, workers {workers}."
         )
+    if stride < 1:
+        raise ConfigError(f"stride counts frames, from 1; got {stride}.")
     if weights is not None and not learned:
         raise ConfigError(f"weights are for raft-small and raft-large; {method} has none.")
     say = say or print_line
-    settings = FlowSettings(method, size, float(bound), None if weights is None else str(weights))
+    settings = FlowSettings(method, size, float(bound), None if weights is None else str(weights), stride)
     jobs = stretches(videos)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

@@ -15,13 +15,14 @@ COLUMNS = (
     "end",
     "method",
     "size",
+    "stride",
     "status",
     "folder",
     "fields",
     "share_beyond_bound",
     "error",
 )
-IDENTITY = ("path", "start", "end", "method", "size")
+IDENTITY = ("path", "start", "end", "method", "size", "stride")
 INDEX = "flow.csv"
 
 
@@ -44,6 +45,7 @@ def write_index(
     for job in jobs:
         row: dict[str, str] = dict.fromkeys(COLUMNS, "")
         row |= {**job.cells(), "method": settings.method, "size": str(settings.size or "")}
+        row["stride"] = str(settings.stride)
         if job in failures:
             row |= {"status": "failed", "error": failures[job]}
         else:

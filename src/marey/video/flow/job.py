@@ -30,12 +30,14 @@ class FlowSettings:
         size: short side in pixels to which frames are scaled first; None keeps them as they are.
         bound: pixels at which components are cut off.
         weights: a file of weights for `raft-*`, or None.
+        stride: flow lies between each frame and the stride-th after it.
     """
 
     method: str = "dis-medium"
     size: int | None = 256
     bound: float = 20.0
     weights: str | None = None
+    stride: int = 1
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,19 @@ def plan_job(job: Stretch, settings: FlowSettings, out: Path) -> FlowPlan:
     """
     path = Path(job.path)
     with open_video(path) as reader:
-        fields = max(len(_frame_times(reader, job)) - 1, 0)
+        frames = len(_frame_times(reader, job))
         height, width = target_size(settings.size, reader.info.height, reader.info.width)
-    if not fields:
-        raise SegmentError("there is one frame here; flow needs two at least.", where=str(job))
+    fields = frames - settings.stride
+    if fields < 1:
+        have = "is one frame" if frames == 1 else f"are {frames} frames"
+        need = "two at least" if settings.stride == 1 else f"more than its stride of {settings.stride}"
+        raise SegmentError(f"there {have} here; flow needs {need}.", where=str(job))
     content = file_hash(path)
     weights = None if settings.weights is None else file_hash(Path(settings.weights))
     made_of = {**asdict(settings), "weights": weights, "format": FORMAT, "content": content}
     made_of |= {"start": job.start, "end": job.end}
+    if settings.stride == 1:  # folders made before there was a choice are found
+        del made_of["stride"]
     key = key_of(made_of)
     # Matching by key alone, not by the stem, finds what was computed under another name of the same file.
     here = sorted(out.glob(f"*-{key}")) if out.is_dir() else []
@@ -101,22 +108,32 @@ def run_job(job: Stretch, settings: FlowSettings, out: Path, plan: FlowPlan) -> 
         info: dict[str, Any] = {
             "source": {"path": job.path, "sha256": plan.content, "start": job.start, "end": job.end},
             "method": settings.method,
+            "stride": settings.stride,
             "size": settings.size,
             "weights": settings.weights,
             "marey": __version__,
             "opencv": cv2.__version__,
         }
-        step = max(2, _CHUNK_BYTES // (plan.height * plan.width * 3))
+        stride = settings.stride
+        step = max(2 * stride, _CHUNK_BYTES // (plan.height * plan.width * 3))
         writer = FlowWriter(
-            out / plan.folder, size=(plan.height, plan.width), times=times, info=info, bound=settings.bound
-        )
+            out / plan.folder, size=(plan.height, plan.width), times=times, info=info, bound=settings.bound,
+            stride=stride,
+        )  # fmt: skip
         with writer:
-            for begin in range(0, len(times) - 1, step):
-                clip = reader.frames_at(times[begin : begin + step + 1], size=size)
-                flow = compute_flow(
-                    clip.frames, times[begin : begin + step + 1], settings.method, weights=settings.weights
-                )
-                writer.write(flow.fields)
+            for begin in range(0, len(times) - stride, step):
+                stop = min(begin + step + stride, len(times))
+                clip = reader.frames_at(times[begin:stop], size=size)
+                fields = np.empty((stop - begin - stride, 2, *clip.frames.shape[1:3]), dtype=np.float32)
+                for phase in range(min(stride, len(fields))):  # every stride-th frame is a clip of its own
+                    flow = compute_flow(
+                        clip.frames[phase::stride],
+                        times[begin + phase : stop : stride],
+                        settings.method,
+                        weights=settings.weights,
+                    )
+                    fields[phase::stride] = flow.fields
+                writer.write(fields)
             info["cpu_seconds"] = round(time.process_time() - began, 3)
     return {**info, "share_beyond_bound": writer.share_beyond}
 

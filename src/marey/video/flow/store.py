@@ -71,9 +71,10 @@ class FlowWriter:
     Args:
         folder: where to.
         size: (height, width) of the fields.
-        times: `(N+1,)` seconds of the frames that the N fields lie between.
+        times: `(N + stride,)` seconds of the frames that the N fields lie between.
         info: what else to write into `flow.json`, plain JSON types.
         bound: pixels at which components are cut off.
+        stride: field i lies between frames i and i + stride.
     """
 
     def __init__(
@@ -84,8 +85,10 @@ class FlowWriter:
         times: FloatArray,
         info: dict[str, Any],
         bound: float = BOUND,
+        stride: int = 1,
     ) -> None:
         self.folder = Path(folder)
+        self.stride = stride
         self.size, self.times, self.info, self.bound = size, times, info, bound
         self.written = 0
         self._beyond = 0.0
@@ -139,10 +142,11 @@ class FlowWriter:
             _remove(self._work)
 
     def _finish(self) -> None:
-        assert self.written == len(self.times) - 1, "every field must be written"
+        assert self.written == len(self.times) - self.stride, "every field must be written"
         record = {
             "format": FORMAT,
             **self.info,
+            "stride": self.stride,
             "fields": self.written,
             "height": self.size[0],
             "width": self.size[1],
@@ -169,7 +173,8 @@ class StoredFlow:
     Attributes:
         folder: where it lies.
         info: the contents of `flow.json`.
-        times: float64 `(N+1,)`, the seconds of the frames that the N fields lie between.
+        stride: field i lies between frames i and i + stride.
+        times: float64 `(N + stride,)`, the seconds of the frames that the N fields lie between.
         intervals: float64 `(N,)`, the seconds of each field.
     """
 
@@ -187,7 +192,8 @@ class StoredFlow:
                 where=str(folder),
             )
         self.times: FloatArray = np.array(self.info["times"], dtype=np.float64)
-        self.intervals: FloatArray = np.diff(self.times)
+        self.stride = int(self.info.get("stride", 1))
+        self.intervals: FloatArray = self.times[self.stride :] - self.times[: -self.stride]
         self._ticks = _ticks(self.times)
 
     def __len__(self) -> int:
@@ -202,6 +208,11 @@ class StoredFlow:
     def read(self, indices: Sequence[int] | NDArray[np.intp] | None = None) -> Flow:
         """The fields of these numbers, in this order, repeats allowed; None reads all."""
         wanted = np.arange(len(self)) if indices is None else np.asarray(indices, dtype=np.intp)
+        return Flow(dequantise(self.values(wanted), self.info["bound"]), self.intervals[wanted])
+
+    def values(self, indices: Sequence[int] | NDArray[np.intp]) -> UInt8Array:
+        """The fields of these numbers in 8 bits as they are stored, uint8 `(n, 2, H, W)`."""
+        wanted = np.asarray(indices, dtype=np.intp)
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise SegmentError(f"fields 0…{len(self) - 1} are here; asked for {wanted.min()}…{wanted.max()}.")
         values = np.empty((len(wanted), 2, self.info["height"], self.info["width"]), dtype=np.uint8)
@@ -210,7 +221,7 @@ class StoredFlow:
             frames = self._decode(self.folder / name, distinct)
             for place, frame in enumerate(frames):
                 values[back == place, component] = frame
-        return Flow(dequantise(values, self.info["bound"]), self.intervals[wanted])
+        return values
 
     def at(self, times: FloatArray, length: int = 1) -> Flow:
         """For each time, the `length` consecutive fields that begin with the frame shown then.
@@ -223,7 +234,8 @@ class StoredFlow:
         Returns:
             `K · length` fields, those of one time beside each other.
         """
-        if not 1 <= length <= len(self):
+        reach = (length - 1) * self.stride + 1  # each begins at the frame that the one before ends at
+        if not 1 <= reach <= len(self):
             raise SegmentError(
                 f"{length} consecutive fields were asked for; there are {len(self)}.", where=str(self.folder)
             )
@@ -235,8 +247,8 @@ class StoredFlow:
                 f"{times.min():.3f} s lies before the first stored frame ({self.times[0]:.3f} s).",
                 where=str(self.folder),
             )
-        first = np.minimum(first, len(self) - length)
-        return self.read((first[:, None] + np.arange(length)).ravel())
+        first = np.minimum(first, len(self) - reach)
+        return self.read((first[:, None] + self.stride * np.arange(length)).ravel())
 
     def _decode(self, path: Path, indices: NDArray[np.intp]) -> Iterable[UInt8Array]:
         import av
