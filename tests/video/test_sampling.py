@@ -119,7 +119,12 @@ def test_a_short_video_loses_no_frame(video, n):
     """Fewer frames than asked for: every one of them is there, once, and the rest is padding."""
     times, start, end, _ = video
     on_screen = times[(np.append(times[1:], np.inf) > start) & (times < end)]
-    for sampler in (Uniform(n), Segments(n), Adaptive(1.0, n, n), Snippets(1, n - 1) if n > 1 else Uniform(n)):
+    for sampler in (
+        Uniform(n),
+        Segments(n),
+        Adaptive(1.0, n, n),
+        Snippets(1, n - 1) if n > 1 else Uniform(n),
+    ):
         picked, mask = sampler.times(times, start, end)
         if len(on_screen) <= n:
             assert int(mask.sum()) == len(on_screen)
@@ -129,7 +134,11 @@ def test_a_short_video_loses_no_frame(video, n):
 
 
 @given(
-    video=videos(), n=st.integers(1, 4), fields=st.integers(1, 6), stride=st.integers(1, 3), train=st.booleans()
+    video=videos(),
+    n=st.integers(1, 4),
+    fields=st.integers(1, 6),
+    stride=st.integers(1, 3),
+    train=st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
 def test_snippets_are_runs_of_neighbours(video, n, fields, stride, train):

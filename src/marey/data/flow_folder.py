@@ -103,9 +103,9 @@ class FlowFolder:
                 lacking.append((sample, self._why(sample, content[sample.path], listed)))
         if lacking:
             sample, why = lacking[0]
-            more = f"{len(lacking)} of {len(samples)} samples lack their flow; this is the first" if len(lacking) > 1 else ""
+            more = [f"{len(lacking)} of {len(samples)} samples lack their flow; this is the first"]
             raise DataError(
-                why, *([more] if more else []), self._command(), where=sample.where or sample.path
+                why, *more[: len(lacking) - 1], self._command(), where=sample.where or sample.path
             )
 
     def __repr__(self) -> str:

@@ -61,9 +61,7 @@ def wanted_pairs(index: Index, snippet: int | None) -> BoolArray:
     return wanted
 
 
-def compute_fields(
-    frames: UInt8Array, times: FloatArray, wanted: BoolArray, method: str
-) -> UInt8Array:
+def compute_fields(frames: UInt8Array, times: FloatArray, wanted: BoolArray, method: str) -> UInt8Array:
     """The flow between neighbouring frames in 8 bits, `STILL` where it is not wanted.
 
     Args:

@@ -205,9 +205,7 @@ class TwoStream(VideoModel):
                 else I3D(modality="flow", **inflated)
             )
         colours: dict[str, Any] = {"mean": spatial.spec.mean, "std": spatial.spec.std} if spatial else {}
-        spec = input_spec(
-            frames=frames, size=size, modalities=BRANCHES[branch], sampler=sampler, **colours
-        )
+        spec = input_spec(frames=frames, size=size, modalities=BRANCHES[branch], sampler=sampler, **colours)
         super().__init__(num_classes=num_classes, spec=spec)
         self.fusion_kind = fusion if branch == "both" else ""
         self.spatial, self.temporal = spatial, temporal

@@ -327,7 +327,9 @@ class Windows(_Base):
 
     length_s: float = 2.0
     hop_s: float = 1.0
-    inner: Uniform | Rate | Dense | Segments | Snippets | Adaptive = field(default_factory=lambda: Uniform(16))
+    inner: Uniform | Rate | Dense | Segments | Snippets | Adaptive = field(
+        default_factory=lambda: Uniform(16)
+    )
     name: ClassVar[str] = "windows"
 
     def __post_init__(self) -> None:
