@@ -11,14 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marey.data.augment import AugmentConfig
+from marey.data.augment import AugmentConfig, TimeJitter
 from marey.data.clips import load_clip, load_views
+from marey.data.draws import ClipDraw, Operation
 from marey.data.flow_folder import FlowFolder
 from marey.data.loader import make_loader
 from marey.data.manifest import Manifest, Sample
 from marey.data.modalities import clip_inputs, flow_input
 from marey.data.motion import STILL, FlowMemory, wanted_pairs
-from marey.data.transforms import ClipTransform, Place
+from marey.data.transforms import ClipTransform
 from marey.errors import ConfigError, DataError
 from marey.spec import InputSpec
 from marey.types import Clip
@@ -134,17 +135,23 @@ def test_a_disturbed_clip_has_the_flow_of_what_is_seen(clips, stored):
 
 def test_a_mirror_turns_motion_round_and_a_zoom_stretches_it():
     transform = ClipTransform(AugmentConfig(), SPEC, ("a", "b"))
+
+    def motion(flow, box, **draw):
+        return transform.motion(flow, ClipDraw(box=box, **draw))
+
     flow = torch.zeros(3, 2, 64, 96)
     flow[:, 0], flow[:, 1] = 0.2, -0.1
-    whole = transform.moved_flow(flow, Place(0, 0, 64, 96))
+    whole = motion(flow, (0, 0, 64, 96))
     assert whole.shape == (3, 2, 40, 48)
     assert torch.allclose(whole[0, :, 0, 0], torch.tensor([0.2 * 48 / 96, -0.1 * 40 / 64]))
-    part = transform.moved_flow(flow, Place(5, 7, 20, 12, mirrored=True))
+    part = motion(flow, (5, 7, 20, 12), mirrored=True)
     assert torch.allclose(part[0, :, 3, 3], torch.tensor([-0.2 * 48 / 12, -0.1 * 40 / 20]))
-    part = transform.moved_flow(2 * flow, Place(5, 7, 20, 12, upended=True))
+    part = motion(2 * flow, (5, 7, 20, 12), upside_down=True)
     assert torch.allclose(part[0, :, 3, 3], torch.tensor([1.0, 0.2 * 40 / 20])), "the bound stays"
+    quarter = motion(flow, (0, 0, 40, 48), warps=(Operation("turn", 90.0),))
+    assert torch.allclose(quarter[0, :, 20, 24], torch.tensor([0.1, 0.2]), atol=1e-5), "right becomes down"
     flow[:, 0, :, :48] = 0
-    seen = transform.moved_flow(flow, Place(0, 0, 64, 96, mirrored=True))
+    seen = motion(flow, (0, 0, 64, 96), mirrored=True)
     assert not seen[..., 0, :, 30:].any(), "pixels and vectors are mirrored together"
     assert seen[:, 0, :, :20].mean() < -0.05
 
@@ -152,7 +159,7 @@ def test_a_mirror_turns_motion_round_and_a_zoom_stretches_it():
 def test_augmented_flow_is_the_flow_of_the_augmented_frames(clips):
     """Over many draws of crops and mirrors: what the loader gives against flow computed of its own frames."""
     spec = replace(SPEC, modalities=("rgb", "flow"))
-    augment = AugmentConfig(scale=(0.5, 1.0), flip=True, vertical_flip=True)
+    augment = AugmentConfig(scale=(0.5, 1.0), flip=True, vertical_flip=True, trivialaugment=True)
     signs = set()
     for seed in range(6):
         loader = make_loader(
@@ -230,4 +237,6 @@ def test_flow_that_is_not_there_is_named(clips, stored, tmp_path):
     )
     for samples, context in (([clips.sample(1)], False), ([clips.sample(2)], True)):
         with pytest.raises(DataError, match="of another stretch"):
-            FlowFolder(part, samples, SPEC, context=context)
+            FlowFolder(part, samples, SPEC, jitter=TimeJitter(context=float(context)))
+    with pytest.raises(ConfigError, match="leave --speed"):
+        FlowFolder(stored, samples_of(clips), SPEC, jitter=TimeJitter(speed=0.2))

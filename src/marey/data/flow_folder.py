@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from marey.data.augment import TimeJitter
 from marey.data.instants import ClipReader
 from marey.data.manifest import Sample
 from marey.data.motion import Index
@@ -55,15 +56,20 @@ class FlowFolder:
         out: the folder; `flow.csv` lies in it.
         samples: what will be asked for.
         spec: of the model.
-        context: whether clips may reach beyond their segments (`AugmentConfig.context`).
+        jitter: temporal augmentation of the clips that will be asked for.
 
     Raises:
-        ConfigError: a sampler whose frames are no neighbours.
+        ConfigError: a sampler whose frames are no neighbours, or augmentation that makes them so.
         DataError: flow that is not there or is of another kind; says which sample, and what to run.
     """
 
     def __init__(
-        self, out: str | Path, samples: Iterable[Sample], spec: InputSpec, *, context: bool = False
+        self,
+        out: str | Path,
+        samples: Iterable[Sample],
+        spec: InputSpec,
+        *,
+        jitter: TimeJitter | None = None,
     ) -> None:
         self.out = Path(out)
         self.spec = spec
@@ -74,6 +80,12 @@ class FlowFolder:
                 "frames that are none.",
                 "choose runs of neighbours, e.g. --sampler snippets:3,10; or leave --flow out, to compute the "
                 "flow between the frames that are chosen",
+            )
+        jitter = jitter or TimeJitter()
+        if jitter != TimeJitter(context=jitter.context):
+            raise ConfigError(
+                "stored flow lies between neighbouring frames, and augmentation of speed or frame rate takes others.",
+                "leave --speed, --frame-rate, --frame-drop and --frame-hold out, or --flow",
             )
         self.stride = snippet[1]
         self._kept: dict[str, list[_Kept]] = {}
@@ -93,7 +105,7 @@ class FlowFolder:
         lacking: list[tuple[Sample, str]] = []
         for sample in samples:
             fit = [k for k in self._kept.get(content[sample.path], []) if not self._unlike(k)]
-            fit = [k for k in fit if k.covers(sample, context)]
+            fit = [k for k in fit if k.covers(sample, jitter.context > 0)]
             if fit:
                 # the whole video's flow first: it serves every segment
                 best = min(fit, key=lambda k: (k.start is not None, k.end is not None))

@@ -84,7 +84,9 @@ def move_flow(box_TCHW: Tensor, draw: ClipDraw, size: tuple[int, int]) -> Tensor
     moved = moved.flip(across) if across else moved
     turn = np.diag([size[1] / width * (1 - 2 * draw.mirrored), size[0] / height * (1 - 2 * draw.upside_down)])
     if draw.warps:
-        source = source_of(draw.warps, *size)  # from the result's pixels to the picture's, so vectors go the other way
+        source = source_of(
+            draw.warps, *size
+        )  # from the result's pixels to the picture's, so vectors go the other way
         turn = np.linalg.inv(source[:, :2]) @ turn
         grid = torch.nn.functional.affine_grid(
             torch.from_numpy(_unit(source, *size)[None]).to(moved), [1, 1, *size], align_corners=False

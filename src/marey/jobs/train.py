@@ -259,7 +259,7 @@ def stored_flow(config: TrainConfig, manifest: Manifest, spec: InputSpec) -> Flo
     from marey.data.flow_folder import FlowFolder
 
     samples = (manifest.sample(row) for row in range(len(manifest)))
-    return FlowFolder(config.flow, samples, spec, context=config.augment.context > 0)
+    return FlowFolder(config.flow, samples, spec, jitter=config.augment.time)
 
 
 def _bar(log: RunLog, title: str, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:

@@ -61,7 +61,9 @@ class Extractor:
 
         inputs = {
             name: torch.from_numpy(x)[None].to(self.device)
-            for name, x in clip_inputs(clip, self.model.spec.modalities).items()
+            for name, x in clip_inputs(
+                clip, self.model.spec.modalities, flow_method=self.model.spec.flow_method
+            ).items()
         }
         mask = torch.from_numpy(clip.mask)[None].to(self.device)
         with (
