@@ -23,7 +23,7 @@ VERBS = {
     "split": "add a grouped, stratified split to a manifest",
     "pack": "decode once, small, so that training reads frames at memory speed",
     "make": "make videos with known motion, or long ones with known segments",
-    "import": "read other formats into a manifest: UCF101, Kinetics, ActivityNet, Charades, FiftyOne, …",
+    "import": "read other formats into a manifest: UCF101, Kinetics, ActivityNet, CVAT, ELAN, …",
     "frames": "make videos of folders of pictures, without loss",
     "export": "write a manifest in other formats",
 }

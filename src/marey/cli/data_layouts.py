@@ -43,8 +43,8 @@ class ImportConfig:
     """skip: leave out rows whose video is not there, and say how many."""
     ends: Literal["error", "trim", "trust"] = "error"
     """Segments that end after their video: error; trim (cut them, and say how many); trust (do not look)."""
-    label: Literal["verb", "noun", "action"] | None = None
-    """EPIC-Kitchens: which is the class."""
+    label: str | None = None
+    """Which of several labels is the class: verb, noun or action (EPIC-Kitchens), a tier (ELAN), an attribute (VIA)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +65,8 @@ class ExportConfig:
     """The number that the official split is to have."""
     fps: float | None = None
     """Frames a second of every video, for formats that count frames; by default each video's own clock."""
-    label: Literal["verb", "noun"] | None = None
-    """EPIC-Kitchens: what the classes are."""
+    label: str | None = None
+    """What the classes are: verb or noun (EPIC-Kitchens), the name of a tier (ELAN) or an attribute (VIA)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,6 +110,33 @@ def make(folder: Path, files, *videos):
          r"train.split1.bundle line 1: groundTruth/b.txt is not there.\n  test.split1.bundle line 2: 'a' is in test already"),
         ("ava", {"t.csv": "v,0902,0.1,0.1,0.2,0.2,3,1\n", "ava_action_list.pbtxt": 'label {\n name: "x"\n label_id: 1\n}\n'},
          r"t.csv line 1: action 3 is not one of the 1 listed"),
+        ("labelstudio", {"l.json": '[{"id": 5, "data": {"video": "a.mp4"}, "annotations": [{"result": []}, {"result": [{"value":'
+                         '{"timelinelabels": ["x"]}}]}]},\n{"id": 6, "data": {"text": "x"}, "annotations": []}]'},
+         r"l.json line 1: task 5 has 2 annotations.\n  mark the one .*ground truth.*\n  l.json line 2: task 6 names no video"),
+        ("cvat", {"a.xml": '<?xml version="1.0"?>\n<!DOCTYPE annotations [<!ENTITY a "aaaa">]>\n<annotations>&a;</annotations>'},
+         r"a.xml line 2: a document type .* is refused"),
+        ("cvat", {"a.xml": "<annotations>\n<meta><task></meta></annotations>"}, r"a.xml line 2: not readable as XML: mismatched tag"),
+        ("cvat", {"a.xml": "<annotations>\n<meta><project/></meta></annotations>"}, r"a.xml line 1: this is the export of a project"),
+        ("cvat", {"a.xml": "<annotations><meta><task><labels><label><name>run</name></label></labels><source>v.mp4</source></task></meta>\n"
+                  '<track label="rum"/>\n<track label="run"><box frame="3" outside="0"/>\n<box frame="3" outside="1"/></track></annotations>'},
+         r"a.xml line 2: 'rum' is not a label of the task. Did you mean 'run'\?\n  a.xml line 4: frame 3 follows on frame 3"),
+        ("via", {"v.json": '{"project": {"pid": "x"}, "attribute": {"1": {"aname": "A", "anchor_id": "FILE1_Z2_XY0", "type": 1},'
+                 '"2": {"aname": "B", "anchor_id": "FILE1_Z2_XY0", "type": 1}}, "file": {}, "view": {}, "metadata": {}}'},
+         r"v.json: 2 attributes belong to temporal segments: A, B.\n  say which is the class: --label NAME"),
+        ("via-csv", {"v.csv": '# ATTRIBUTE = {"1": {"aname": "A", "anchor_id": "FILE1_Z2_XY0", "type": 4, "options": {"0": "x"}}}\n# CSV_HEADER = '
+                     "metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata\n"
+                     '"1","[""a.mp4""]",0,"[0,1]","[]","{""1"":""7""}"\n"1","[""a.mp4""]",0,"[2,1]","[]","{""1"":""0""}"\nx\n'},
+         r"v.csv line 5: 'x' is no row of a VIA export.\n  v.csv line 3: '7' is not an option of 'A' \(0\).\n"
+         r"  v.csv line 4: the segment from 2 s to 1 s is reversed"),
+        ("elan", {"a.eaf": '<A><HEADER><MEDIA_DESCRIPTOR MEDIA_URL="a.mp4"/></HEADER><TIME_ORDER><TIME_SLOT TIME_SLOT_ID="t1" TIME_VALUE="5"/>'
+                  '<TIME_SLOT TIME_SLOT_ID="t2"/></TIME_ORDER>\n<TIER TIER_ID="x"><ANNOTATION>\n<ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" '
+                  'TIME_SLOT_REF1="t1" TIME_SLOT_REF2="t2"><ANNOTATION_VALUE>v</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER></A>'},
+         r"a.eaf line 3: the annotation a1 has a time slot without a value"),
+        ("elan", {"a.eaf": '<A><HEADER/>\n</A>'}, r"a.eaf line 1: no video belongs to it"),
+        ("boris", {"b.csv": "Observation id,Source,Behavior,Behavior type,Start (s),Stop (s),Media duration (s)\n"
+                   "o,player #1:a.mp4 player #2:b.mp4,x,STATE,0,1,2\no,player #1:a.mp4,x,STATE,1,3,2\no,a.mp4,,STATE,NA,3,5\n"},
+         r"b.csv line 2: the observation 'o' has 2 media files: .*\n  b.csv line 3: the event ends at 3 s, but the media lasts 2 s.\n"
+         r"  b.csv line 4: Start \(s\) is 'NA'"),
         ("fiftyone", {"labels.json": '{"labels": {"a": [{"label": "x", "timestamps": [NaN, 5]}]}}'},
          r"labels.json line 1: NaN is no number in JSON"),
     ],

@@ -9,10 +9,10 @@ from marey.data.layouts.known import LAYOUTS, detect
 from marey.data.layouts.layout import How, Source
 from marey.data.manifest import Manifest
 from marey.errors import ManifestError
-from tests.data.layouts import examples_lists, examples_segments
+from tests.data.layouts import examples_lists, examples_segments, examples_tools
 from tests.data.layouts.samples import lay_out, options, quietly, rows_of
 
-EXAMPLES = {**examples_lists.EXAMPLES, **examples_segments.EXAMPLES}
+EXAMPLES = {**examples_lists.EXAMPLES, **examples_segments.EXAMPLES, **examples_tools.EXAMPLES}
 
 
 def test_every_layout_has_an_example():

@@ -56,9 +56,9 @@ def read(source: Source, how: How) -> RawRows:
     of one class have one name, by `EPIC_100_verb_classes.csv` and `…noun_classes.csv`, else by the class's number.
 
     Raises:
-        ConfigError: no --label.
+        ConfigError: --label is none of these.
     """
-    if how.label is None:
+    if how.label not in ("verb", "noun", "action"):
         raise ConfigError(
             "EPIC-Kitchens labels verbs and nouns: say which is the class.", "--label verb, noun or action"
         )

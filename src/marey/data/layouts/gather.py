@@ -201,7 +201,7 @@ class Gathered:
 
     def allowed(self, file: Path, line: int, path: str) -> bool:
         """Whether a path stays in the folder of the videos and is written with '/'; a fault where not."""
-        if "\\" in path or re.match(r"[A-Za-z]:", path):
+        if "\\" in path or re.match(r"[A-Za-z]:/", path):
             self.fault(
                 file, line, f"{path!r} is a path as Windows writes it.",
                 "write paths with '/', from the folder of the videos: sed -i 's#\\\\#/#g' FILE",

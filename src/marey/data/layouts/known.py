@@ -7,19 +7,24 @@ from pathlib import Path
 from marey.data.layouts import (
     activitynet,
     ava,
+    boris,
     bundles,
     charades,
+    cvat,
+    elan,
     epic,
     fiftyone,
     framelist,
     hmdb51,
     jester,
     kinetics,
+    labelstudio,
     mmaction2,
     mmaction2_frames,
     pyslowfast,
     something,
     ucf101,
+    via,
 )
 from marey.data.layouts.layout import How, Layout, Source
 from marey.data.layouts.raw import RawRows
@@ -30,6 +35,7 @@ _ALL = (
     ucf101.LAYOUT, hmdb51.LAYOUT, kinetics.LAYOUT, something.LAYOUT, jester.LAYOUT,
     mmaction2.LAYOUT, mmaction2_frames.LAYOUT, mmaction2_frames.OFFSET, pyslowfast.LAYOUT, fiftyone.LAYOUT,
     activitynet.LAYOUT, charades.LAYOUT, framelist.LAYOUT, epic.LAYOUT, bundles.LAYOUT, ava.LAYOUT,
+    labelstudio.LAYOUT, cvat.LAYOUT, via.JSON, via.CSV, elan.LAYOUT, boris.LAYOUT,
 )  # fmt: skip
 LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in _ALL}
 

@@ -34,7 +34,8 @@ class How:
         fps: frames a second of every video, for formats that count in frames; by default each video's own clock.
         classes: a file of class names, for formats that number their classes: one name a line, or JSON.
         first_class: the number of the first class, 0 or 1; by default the format's own, checked.
-        label: which of several labels of a row is the class (EPIC-Kitchens).
+        label: which of several labels is the class: verb, noun or action (EPIC-Kitchens), the name of a tier
+            (ELAN) or of an attribute (VIA).
         ends: what to do with segments that end after their video: an error, cut them (counted and said), or do not
             look.
         outside: whether paths may lead out of the videos' folder.
@@ -45,7 +46,7 @@ class How:
     fps: float | None = None
     classes: Path | None = None
     first_class: int | None = None
-    label: Literal["verb", "noun", "action"] | None = None
+    label: str | None = None
     ends: Literal["error", "trim", "trust"] = "error"
     outside: bool = False
 
@@ -97,7 +98,7 @@ class Source:
     def head_lines(self, file: Path) -> list[str]:
         """Whole lines of the head that are not blank."""
         head = self.head(file)
-        lines = head.splitlines()
+        lines = head.split("\n")
         if len(head) >= _HEAD // 4 and not head.endswith("\n") and len(lines) > 1:
             lines = lines[:-1]  # it may be cut
         return [line for line in lines if line.strip()]

@@ -52,6 +52,10 @@ class Stems:
         exact = [path for path in named if bare[path] == stem]
         return exact or [path for path in named if bare[path].endswith("/" + stem)]
 
+    def called(self, name: str) -> list[str]:
+        """Every video with this file name, suffix and all."""
+        return [path for path in self._paths.get(Path(name).stem, []) if Path(path).name == name]
+
     def has(self, stem: str) -> bool:
         return bool(self._found(stem))
 
