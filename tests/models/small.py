@@ -20,6 +20,7 @@ _RESNET = {"size": 32}
 SMALL: dict[str, dict[str, Any]] = {
     "frame_average": {"size": 32},
     "cnn_gru": {"size": 32, "hidden": 32},
+    "probe": {"size": 32, "hidden": 32, "inputs": "both"},
     "r2plus1d_18": _RESNET,
     "r2plus1d_34": {"size": 32, "layers": (1, 1, 2, 1)},
     "r3d_18": _RESNET,

@@ -22,11 +22,13 @@ def run(args: Sequence[str]) -> int:
     from rich.console import Console
 
     from marey.jobs.train import resume_config, train
-    from marey.report.text import audit_table, metrics_table
+    from marey.report.text import audit_table, logistic_line, metrics_table
 
     done = train(config or resume_config(resume[0]), resume=resume[0] if resume else None)
     console = Console()
     console.print(metrics_table(done.metrics))
+    if done.metrics.get("logistic"):
+        print(logistic_line(done.metrics))
     if done.metrics.get("audit"):
         console.print(audit_table(done.metrics["audit"], done.metrics["protocol"]))
     for path in done.weights:

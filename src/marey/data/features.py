@@ -208,6 +208,10 @@ class FeatureFolder:
             return self.stored(own).array
         return self.of_video(path).between(start, end)
 
+    def has(self, path: str, start: float | None, end: float | None) -> bool:
+        """Whether this video or segment has features of its own."""
+        return self._id(path, start, end) is not None
+
     def of_video(self, path: str) -> StoredFeatures:
         """The features of a whole video; errors as in `read`."""
         found = self._id(path, None, None)

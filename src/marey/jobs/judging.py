@@ -25,6 +25,7 @@ from marey.predict.predictor import Policy, Predictor
 
 if TYPE_CHECKING:
     from marey.models.base import VideoModel
+    from marey.predict.on_features import FeaturePredictor
 
 Logits = NDArray[np.float32]
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -48,7 +49,7 @@ class Judged:
 
 
 def judge_rows(
-    predictor: Predictor,
+    predictor: Predictor | FeaturePredictor,
     manifest: Manifest,
     rows: NDArray[np.int64],
     *,
@@ -94,7 +95,11 @@ def judge_rows(
 def about_model(model: VideoModel) -> dict[str, Any]:
     """What metrics.json says of the model itself."""
     from marey.models.cost import profile
+    from marey.models.probe import Probe
 
+    if isinstance(model, Probe) and model.network is None:  # a head alone: no frames to count by
+        parameters = sum(p.numel() for p in model.parameters())
+        return {"name": model.name, "kwargs": model.kwargs, "parameters": parameters, "gmacs": None}
     cost = profile(model)
     return {"name": model.name, "kwargs": model.kwargs, "parameters": cost.parameters, "gmacs": cost.gmacs}
 

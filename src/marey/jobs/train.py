@@ -32,11 +32,14 @@ from marey.jobs.partition import Part, check_same_split, parts_of, split_text
 from marey.metrics.calibration import fit_temperature
 from marey.metrics.temporal import KINDS
 from marey.predict.load import predictor_of
+from marey.predict.predictor import Predictor
 from marey.runs import RunFolder
 from marey.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from marey.data.motion import FlowSource
+    from marey.jobs.bench import Bench
+    from marey.predict.on_features import FeaturePredictor
     from marey.spec import InputSpec
     from marey.training.log import RunLog
 
@@ -78,17 +81,24 @@ def train(
         ConfigError, CheckpointError: settings or weights that cannot be.
         VideoError: a file that cannot be read. NonFiniteLossError: a training that diverged.
     """
+    from marey.jobs.bench import Bench
     from marey.predict.device import choose_device
     from marey.training.log import RunLog, check_loggers
 
-    manifest = Manifest.read(config.data, root=config.root)
+    manifest = Manifest.read(config.data, root=config.root, files=config.features is None)
     manifest, parts, rule = parts_of(manifest, config)
     choose_device(config.system.device)  # said before anything is written
     check_loggers(config.system.log)
-    spec = check_model(config, len(manifest.class_names))
-    flow = stored_flow(config, manifest, spec)
+    flow = None
+    if config.features is None:
+        spec = check_model(config, len(manifest.class_names))
+        flow = stored_flow(config, manifest, spec)
+    else:  # what is wrong with the features is said before anything is written, too
+        Bench.open(config, manifest, device="cpu", autocast=None).head(
+            len(manifest.class_names), parts[0].train
+        )
     if resume is None:
-        run = run or RunFolder.create(config.out, "train", config.name or config.model)
+        run = run or RunFolder.create(config.out, "train", _run_name(config))
         run.describe(to_yaml(config))
         write_text(run.path / "split.csv", split_text(manifest, parts))
     else:
@@ -121,6 +131,8 @@ def _train_all(
 ) -> Trained:
     import torch
 
+    from marey.jobs.bench import Bench
+    from marey.jobs.logistic import logistic_probe
     from marey.models.saved import load_model, save_model
     from marey.predict.device import choose_autocast, choose_device
     from marey.report.html import write_report
@@ -137,6 +149,9 @@ def _train_all(
         keep_freed_memory()
     names = manifest.class_names
     targets = targets_of(manifest, names)
+    bench = Bench.open(config, manifest, device=device, autocast=autocast) if config.features else None
+    if bench is not None:
+        _say_bench(log, bench)
     judged: list[Judged] = []
     temperatures: list[NDArray[np.float64]] = []
     files: list[Path] = []
@@ -149,16 +164,17 @@ def _train_all(
         folder.mkdir(exist_ok=True)
         title = f"fold {part.fold}/{len(parts)}  " if part.fold else ""
         seed_everything(config.seed)  # every fold starts from the same weights
-        model = build_model(config, len(names))
+        model = build_model(config, len(names)) if bench is None else bench.head(len(names), part.train)
         if not about:
             about = about_model(model)
             log.line(
                 f"model: {model.name}, {about['parameters'] / 1e6:.2f} M parameters, "
-                f"{about['gmacs']:.2f} GMACs a clip, on {device}"
+                + (f"{about['gmacs']:.2f} GMACs a clip, on {device}" if about["gmacs"] else f"on {device}")
             )
             if model.load_report is not None:
                 log.line(f"weights: {model.load_report}")
-        task = Task(manifest, names, part.train, part.val, targets, flow)
+        stored = bench.table if bench is not None else None
+        task = Task(manifest, names, part.train, part.val, targets, flow, stored)
         fitted = fit(
             model, task, config, folder, log, device=device, autocast=autocast,
             backbone_lr=_backbone_lr(config), keep_best=_keeps_best(config, part), resume=resume, title=title,
@@ -167,11 +183,21 @@ def _train_all(
         rows.append(fitted.rows)
         # what is judged is what was written, rebuilt from that file alone
         saved = load_model(fitted.weights, device)
-        predictor = replace(
-            predictor_of(saved, device=device, autocast=autocast), batch=config.batch, flow=flow
-        )
+        predictor: Predictor | FeaturePredictor
+        orders: Sequence[str] = KINDS if config.audit else ("ordered",)
+        if bench is None:
+            predictor = replace(
+                predictor_of(saved, device=device, autocast=autocast), batch=config.batch, flow=flow
+            )
+        else:
+            saved = bench.whole(saved)
+            about = about_model(saved.model)
+            predictor, orders, said = bench.judge(saved)
+            if part is parts[0]:
+                _say_all(log, said, bench.check(saved, part.judged))
         found = judge_rows(
-            predictor, manifest, part.judged, orders=KINDS if config.audit else ("ordered",),
+            predictor, manifest, part.judged, orders=orders,
+            policy=config.system.on_error if bench is not None else "error",
             seed=config.seed, fold=part.fold, bar=partial(_bar, log, title),
         )  # fmt: skip
         judged.append(found)
@@ -213,12 +239,37 @@ def _train_all(
         **metrics,
         "protocol": protocol,
     }
+    if bench is not None:
+        metrics["logistic"] = logistic_probe(bench, parts, targets, config.seed)
     if len(parts) > 1:
         _write_fold_results(run.path / "results.csv", rows)
     write_predictions(run.path / "predictions.csv", manifest, together, names, temperatures=scale)
     write_json(run.path / "metrics.json", metrics)
     report = write_report(run.path)
     return Trained(run.path, tuple(files), metrics, report)
+
+
+def _run_name(config: TrainConfig) -> str:
+    return config.name or (f"{config.head}-head" if config.features else config.model)
+
+
+def _say_bench(log: RunLog, bench: Bench) -> None:
+    table = bench.table
+    log.line(
+        f"features: {len(table.manifest) - len(table.failures)} samples of {table.width} numbers a position, at most "
+        f"{table.positions} positions; {table.folder.grid or 'their grid is not known'}"
+    )
+    _say_all(log, bench.warning)
+    if bench.network is None:
+        log.line(
+            "features: their network is not known, so what is trained judges features alone, not raw video"
+        )
+
+
+def _say_all(log: RunLog, *sentences: str) -> None:
+    for sentence in sentences:
+        if sentence:
+            log.line(f"features: {sentence}")
 
 
 def _keeps_best(config: TrainConfig, part: Part) -> bool:

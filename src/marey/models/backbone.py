@@ -5,6 +5,8 @@ Shape suffixes: B clips, T frames, C channels, H × W pixels, D features, N real
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -50,13 +52,32 @@ def backbone_width(backbone: nn.Module) -> int:
     return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
 
 
+def part_features(backbone: nn.Module, parts: int, size: int | tuple[int, int] | list[int]) -> int:
+    """Features that a map of `parts` × `parts` means over the backbone's last map has.
+
+    Raises:
+        ConfigError: the backbone's last layer is no map of the picture, or a smaller one.
+    """
+    height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    shadow: Any = copy.deepcopy(backbone).to("meta").eval()
+    with torch.no_grad():
+        last = shadow.forward_features(torch.empty(1, 3, height, width, device="meta"))
+    if last.ndim != 4 or not 1 <= parts <= min(last.shape[2:]):
+        raise ConfigError(
+            f"this backbone's last layer is {tuple(last.shape[1:])} for {width}×{height} pixels; "
+            f"it cannot be parted into {parts} × {parts}.",
+            "give fewer parts, a larger size, or a convolutional backbone",
+        )
+    return int(last.shape[1]) * parts**2
+
+
 def backbone_normalising(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and std that timm's own weights for this network expect."""
     config: Any = getattr(backbone, "pretrained_cfg", None) or {}
     return tuple(config.get("mean", IMAGENET_MEAN)), tuple(config.get("std", IMAGENET_STD))
 
 
-def each_frame(network: nn.Module, x_BTCHW: Tensor, mask_BT: Mask) -> Tensor:
+def each_frame(network: Callable[[Tensor], Tensor], x_BTCHW: Tensor, mask_BT: Mask) -> Tensor:
     """`network` on every real frame: `(B, T, C, H, W)` to `(B, T, D)`, zero where a frame is padding.
 
     Padding frames are not run at all, so batch norm in training sees real frames only; a compiler cannot

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from marey.models.backbone import (
@@ -18,6 +19,7 @@ from marey.models.backbone import (
     backbone_width,
     each_frame,
     make_backbone,
+    part_features,
     rename_classifier,
 )
 from marey.models.base import VideoModel, input_spec
@@ -36,6 +38,7 @@ class FrameAverage(VideoModel):
         backbone: timm's name of the image network.
         frames, size: of the default input.
         dropout: share of features dropped before the linear layer, in training.
+        parts: g: features of the g × g parts of the picture, each by itself, in place of the whole's.
         backbone_kwargs: further keywords of timm's constructor.
     """
 
@@ -51,6 +54,7 @@ class FrameAverage(VideoModel):
         frames: int = 16,
         size: int | tuple[int, int] | list[int] = 112,
         dropout: float = 0.2,
+        parts: int = 1,
         backbone_kwargs: dict[str, Any] | None = None,
     ) -> None:
         network = make_backbone(backbone, size=size, keywords=backbone_kwargs)
@@ -60,10 +64,19 @@ class FrameAverage(VideoModel):
         )
         self.backbone = network
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(backbone_width(network), num_classes)
+        self.parts = parts
+        width = backbone_width(network) if parts == 1 else part_features(network, parts, size)
+        self.head = nn.Linear(width, num_classes)
 
     def _features(self, inputs: dict[str, Tensor], mask_BT: Mask) -> tuple[Tensor, Mask]:
-        return each_frame(self.backbone, inputs["rgb"], mask_BT), mask_BT
+        return each_frame(self.look, inputs["rgb"], mask_BT), mask_BT
+
+    def look(self, x_NCHW: Tensor) -> Tensor:
+        """Features `(N, D)` of single pictures; D holds a vector for each part, as `(D/g², g²)` flattened."""
+        if self.parts == 1:
+            return self.backbone(x_NCHW)
+        network: Any = self.backbone
+        return F.adaptive_avg_pool2d(network.forward_features(x_NCHW), self.parts).flatten(1)
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return masked_mean(self.head(self.dropout(x_BTD)), mask_BT)

@@ -91,6 +91,7 @@ def _single(run: RunData) -> Markup:
             tag("h1", _model_name(run)),
             tag("p", words.model_line(run.metrics), class_="soft"),
             sections.numbers(run.metrics),
+            sections.logistic(run.metrics),
             tag("p", sentence, class_="quote") if sentence else "",
             _missing(run),
             tag("nav", *(tag("a", title, href=f"#{anchor}") for anchor, title, _ in parts)),

@@ -12,6 +12,7 @@ import numpy as np
 from marey.report import plots, strips, words
 from marey.report.page import Markup, cell, facts, figure, image, join, note, table, tag
 from marey.report.run import RunData
+from marey.report.text import logistic_line
 
 MAX_FAILURES = 200
 
@@ -47,6 +48,11 @@ def numbers(metrics: Mapping[str, Any]) -> Markup:
         chance.append(f"most frequent class alone {words.percent(metrics['majority'])}")
     line = " · ".join([words.protocol_line(metrics), *chance])
     return join([tag("div", *shown, class_="numbers"), tag("p", line, class_="soft")])
+
+
+def logistic(metrics: Mapping[str, Any]) -> Markup:
+    """One line under the numbers of a head on features: what a logistic regression makes of them."""
+    return tag("p", logistic_line(metrics), class_="soft") if metrics.get("logistic") else Markup("")
 
 
 def audit(metrics: Mapping[str, Any], folder: Path, *, quoted: bool = True) -> Markup:

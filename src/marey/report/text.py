@@ -50,6 +50,16 @@ def metrics_table(metrics: Mapping[str, Any]) -> Group:
     return _titled(title, table, protocol, f"intervals: {metrics.get('interval_method') or 'not recorded'}")
 
 
+def logistic_line(metrics: Mapping[str, Any]) -> str:
+    """The logistic probe beside a head on features: its top-1, and how much the head's is above it."""
+    beside = metrics["logistic"]
+    shown = f"{words.percent(beside['top1'])}, 95% {words.interval(beside['interval'])}"
+    line = f"beside it, the same samples and parts: {beside['about']}: {shown}"
+    if metrics.get("top1") is None:
+        return line
+    return f"{line}; the head is {words.points(metrics['top1'] - beside['top1'], sign=True)} points"
+
+
 def audit_table(audit: Mapping[str, Any], protocol: Mapping[str, Any] | None = None) -> Group:
     """The temporal audit: accuracy under each condition and what the condition costs.
 

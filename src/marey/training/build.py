@@ -40,9 +40,7 @@ def build_model(config: TrainConfig, num_classes: int) -> VideoModel:
         value = _frames(config.input) if key == "frames" else config.input.size
         if value is not None and key in known:
             kwargs[key] = value
-    for item in config.model_args:
-        key, _, text = item.partition("=")
-        kwargs[key.strip().replace("-", "_")] = _literal(text.strip())
+    kwargs |= literal_arguments(config.model_args)
     pretrained: str | bool | None = True if config.weights == "default" else config.weights
     model = create_model(config.model, num_classes=num_classes, pretrained=pretrained, **kwargs)
     model.spec = chosen_spec(model.spec, config.input)
@@ -51,6 +49,12 @@ def build_model(config: TrainConfig, num_classes: int) -> VideoModel:
             f"{config.model} takes {' and '.join(model.spec.modalities)}, not optical flow.", "drop --flow"
         )
     return model
+
+
+def literal_arguments(items: tuple[str, ...]) -> dict[str, Any]:
+    """`key=value` words as keywords; values as JSON reads them, else text."""
+    pairs = (item.partition("=") for item in items)
+    return {key.strip().replace("-", "_"): _literal(text.strip()) for key, _, text in pairs}
 
 
 def chosen_spec(spec: InputSpec, chosen: InputConfig) -> InputSpec:

@@ -149,8 +149,8 @@ class TrainConfig:
     off, exactly where it stood; --debug shows tracebacks.
     """
 
-    data: str
-    """Manifest (.csv, .parquet) or folder of class folders."""
+    data: str = ""
+    """Manifest (.csv, .parquet) or folder of class folders (default with --features: the manifest kept there)."""
     root: str | None = None
     """Folder that relative video paths start from (default: that of the manifest)."""
     model: str = "cnn_gru"
@@ -164,9 +164,14 @@ class TrainConfig:
     flow: str | None = None
     """Folder of optical flow made by marey flow, for models that take it. None: computed on the fly."""
     model_args: tuple[str, ...] = ()
-    """Further keywords of the model, each as key=value."""
-    epochs: int = 8
-    """Passes over the training samples. Enough for fine-tuning on few; training from scratch wants more."""
+    """Further keywords of the model, each as key=value. Of a head: inputs=features|changes|both, hidden, dropout."""
+    features: str | None = None
+    """Folder of stored features (`marey extract`): a head is trained on them, in place of --model on clips."""
+    head: Literal["linear", "gru", "attention", "temporal-conv"] = "gru"
+    """With --features: what is trained on them."""
+    epochs: int = 0
+    """Passes over the training samples (0: 8, enough for fine-tuning on few, and 40 with --features). Training from
+    scratch wants more."""
     batch: int = 8
     """Clips in a batch."""
     val_fraction: float = 0.2
@@ -194,6 +199,14 @@ class TrainConfig:
     """Of everything random."""
 
     def __post_init__(self) -> None:
+        if self.epochs == 0:
+            object.__setattr__(self, "epochs", 40 if self.features else 8)
+        if not self.data and not self.features:
+            raise ConfigError("there is nothing to learn from: give --data, or --features.")
+        if not self.data:  # the folder of features keeps the manifest that it was made from
+            object.__setattr__(self, "data", self.features)
+        if self.features and (self.augment.mixup or self.augment.cutmix):
+            raise ConfigError("mixup and cutmix mix frames; features are not mixed.", "drop them")
         if self.epochs < 1 or self.batch < 1:
             raise ConfigError(f"epochs and batch must be at least 1; got {self.epochs} and {self.batch}.")
         if self.folds == 1 or self.folds < 0:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from marey.data.batched import augment_batch
 from marey.data.dataset import Batch
-from marey.data.loader import make_loader
+from marey.data.feature_batches import FeatureBatches, FeatureTable
+from marey.data.loader import Loader, make_loader
 from marey.data.mix import mix_batch
 from marey.data.motion import FlowSource
 from marey.errors import NonFiniteLossError
@@ -26,6 +27,7 @@ from marey.models.base import VideoModel, set_frozen_batch_norm
 from marey.models.depth import hold_stages, stages
 from marey.models.saved import save_model
 from marey.predict.device import use_channels_last
+from marey.predict.on_features import FeaturePredictor
 from marey.predict.predictor import Predictor
 from marey.predict.runtime import TorchRuntime
 from marey.training.checkpoint import Progress, load_state, save_state, seed_everything
@@ -69,6 +71,7 @@ class Task:
         train, val: rows of the manifest; `val` may be empty.
         targets: int `(N,)`, or 0/1 `(N, K)` for multi-label, of all rows.
         flow: where optical flow comes from that need not be computed.
+        features: the samples' stored features, where a head is trained on them in place of clips.
     """
 
     manifest: Manifest
@@ -77,6 +80,7 @@ class Task:
     val: NDArray[np.int64]
     targets: NDArray[np.int64]
     flow: FlowSource | None = None
+    features: FeatureTable | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -132,22 +136,7 @@ def fit(
     steps_an_epoch = math.ceil(math.ceil(len(task.train) / config.batch) / optim.accumulate)
     steps = steps_an_epoch * config.epochs
     class_weight = _class_weight(task, config, device)
-    loader = make_loader(
-        task.manifest,
-        task.train,
-        model.spec,
-        class_names=task.class_names,
-        train=True,
-        batch=config.batch,
-        workers=system.workers,
-        seed=config.seed,
-        augment=config.augment,
-        policy=system.on_error,
-        cache_bytes=_cache_bytes(config),
-        device=device,
-        deferred=system.augments_on_device(device, model.spec.modalities),
-        flow=task.flow,
-    )
+    loader = _batches(model, task, config, device)
 
     before = {item["id"]: item for item in progress.failures}  # of the run that was cut off
 
@@ -223,7 +212,9 @@ def fit(
             progress.best, progress.best_epoch = row["val_top1"], epoch
         if better and keep_best:
             keep("best.safetensors")
-        log.line(title + _words(row, config.epochs))
+        # epochs on stored features take a blink: a line for each would bury the rest
+        quick = task.features is not None and (epoch + 1) % 10 and epoch + 1 < config.epochs
+        log.line(title + _words(row, config.epochs), shown=not quick)
         log.numbers(row)
         progress.rows.append(row)
         progress.epoch, progress.batch, progress.sums = epoch + 1, 0, {}
@@ -251,6 +242,36 @@ def fit(
         )
     keep("best.safetensors")
     return Fitted(weights / "best.safetensors", progress.epoch + 1, "last", progress.rows, failures())
+
+
+def _batches(model: VideoModel, task: Task, config: TrainConfig, device: str) -> Loader | FeatureBatches:
+    """What the epochs are made of: clips, or stored features."""
+    system = config.system
+    if task.features is not None:
+        return FeatureBatches(
+            task.features,
+            task.train,
+            task.targets,
+            batch=config.batch,
+            seed=config.seed,
+            policy=system.on_error,
+        )
+    return make_loader(
+        task.manifest,
+        task.train,
+        model.spec,
+        class_names=task.class_names,
+        train=True,
+        batch=config.batch,
+        workers=system.workers,
+        seed=config.seed,
+        augment=config.augment,
+        policy=system.on_error,
+        cache_bytes=_cache_bytes(config),
+        device=device,
+        deferred=system.augments_on_device(device, model.spec.modalities),
+        flow=task.flow,
+    )
 
 
 def _cache_bytes(config: TrainConfig) -> int:
@@ -346,14 +367,18 @@ def _validate(
     model: Any, task: Task, config: TrainConfig, device: str, autocast: str | None, log: RunLog, title: str
 ) -> dict[str, float]:
     """Loss and top-1 on the validation rows, through the same path as every other judgement."""
-    predictor = Predictor(
-        TorchRuntime(model, device=device, autocast=autocast),
-        model.spec,
-        task.class_names,
-        multi_label=task.multi_label,
-        batch=config.batch,
-        flow=task.flow,
-    )
+    predictor: Predictor | FeaturePredictor
+    if task.features is not None:
+        predictor = FeaturePredictor(model, task.features, config.batch, device)
+    else:
+        predictor = Predictor(
+            TorchRuntime(model, device=device, autocast=autocast),
+            model.spec,
+            task.class_names,
+            multi_label=task.multi_label,
+            batch=config.batch,
+            flow=task.flow,
+        )
     with log.progress(f"{title}validation", len(task.val)) as advance:
         # a sample of val that cannot be read always stops: a score over fewer samples is another score
         table = predictor.logits((task.manifest.sample(int(i)) for i in task.val), advance=advance)
