@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
+from pathlib import Path
 
 from marey.cli.main import main
+from marey.data.layouts.known import LAYOUTS
 from marey.data.manifest import Manifest
 from marey.jobs.train import train
 from tests.data.layouts.examples_lists import EXAMPLES
@@ -39,10 +42,31 @@ def test_import_and_export(capsys, tmp_path):
     assert not (tmp_path / "two.csv").exists()
 
 
-def test_the_formats_are_listed(capsys):
+def test_classes_are_numbered_as_a_list_says(capsys, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.mp4").write_bytes(b"x")
+    (tmp_path / "m.csv").write_text("path,label\na.mp4,x\nb.mp4,y\n")
+    (tmp_path / "names.txt").write_text("y\nz\nx\n")
+    order = ("--classes", tmp_path / "names.txt", "--out", tmp_path / "out")
+    assert words(capsys, "data", "export", tmp_path / "m.csv", "--as", "mmaction2", *order)[0] == 0
+    assert (tmp_path / "out/list.txt").read_text() == "a.mp4 2\nb.mp4 0\n"
+
+
+def test_the_formats_are_listed_and_documented(capsys):
     code, said, _ = words(capsys, "data", "import", "--list")
     assert code == 0
-    assert "ucf101" in said
+    page = Path(__file__).parents[2] / "docs" / "layouts.md"
+    rows = [
+        line.split("|") for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")
+    ]
+    assert {row[1].strip(" `") for row in rows} == set(LAYOUTS)
+    for row in rows:
+        name = row[1].strip(" `")
+        assert f"  {name} " in said
+        assert f"--as {name} " in row[3]
+        assert row[5].strip().startswith("no") == (LAYOUTS[name].write is None)
+        taken = {f"--{field.replace('_', '-')}" for field in (*LAYOUTS[name].takes, "root", "ends")}
+        assert set(re.findall(r"--[a-z-]+", row[3])) <= taken | {"--as", "--out", "--missing"}, name
 
 
 def test_a_folder_of_ucf101_is_trained_on_as_it_is(motion, tmp_path):

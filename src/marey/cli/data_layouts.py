@@ -61,6 +61,8 @@ class ExportConfig:
     """The file or folder to make; no file that is there is written over."""
     root: str | None = None
     """Folder that paths are written from; by default the manifest's own."""
+    classes: str | None = None
+    """File of class names in the order in which they are to be numbered; by default the data's own order."""
     split: int | None = None
     """The number that the official split is to have."""
     fps: float | None = None
@@ -133,11 +135,13 @@ def run_export(args: Sequence[str]) -> int:
     """`marey data export x.csv --as FORMAT --out FOLDER`."""
     config = parse(ExportConfig, args, "data export")
     from marey.data.exchange import export_layout
+    from marey.data.layouts.classes import read_classes
     from marey.data.layouts.layout import How
     from marey.data.manifest import Manifest
 
     root = Path(config.root) if config.root else None
-    manifest = Manifest.read(config.data)
+    names = read_classes(Path(config.classes)) if config.classes else None
+    manifest = Manifest.read(config.data, class_names=names)
     files = export_layout(
         manifest, config.layout, config.out, how=How(root=root, split=config.split, fps=config.fps)
     )
