@@ -38,6 +38,8 @@ def test_what_is_shown_is_what_training_is_fed(motion, tmp_path, strips):
         randaugment=(2, 20),
         noise=0.1,
         frame_drop=0.3,
+        cutmix=1.0,
+        cut="both",
         flip=True,
         flip_map=("left=right", "clockwise=clockwise"),
     )

@@ -50,7 +50,7 @@ def change_colours(clips: list[Tensor], changes: Sequence[Sequence[Operation]]) 
 
 def brightness(x: Tensor, factor: Tensor) -> Tensor:
     """Levels times a factor."""
-    return _levels(x.to(torch.float32) * _wide(factor))
+    return _levels(x.to(torch.float32).mul_(_wide(factor)))
 
 
 def contrast(x: Tensor, factor: Tensor) -> Tensor:
@@ -147,11 +147,12 @@ def _weighted(channels: Sequence[Tensor]) -> Tensor:
 
 def _blend(x: Tensor, other: Tensor, factor: Tensor) -> Tensor:
     factor = _wide(factor)
-    return _levels(x.to(torch.float32) * factor + other * (1 - factor))
+    return _levels(x.to(torch.float32).mul_(factor).add_(other * (1 - factor)))
 
 
 def _levels(x: Tensor) -> Tensor:
-    return x.round().clamp(0, 255).to(torch.uint8)
+    """To uint8; `x` is used up."""
+    return x.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _wide(value_N: Tensor) -> Tensor:

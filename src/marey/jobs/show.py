@@ -212,7 +212,8 @@ def _shown(
     looked = replace(spec, modalities=_looked_at(spec, flow=config.flow))
     how: dict[str, Any] = {"class_names": manifest.class_names, "seed": training.seed}
     judged = ClipDataset(manifest, looked, **how)
-    learnt = ClipDataset(manifest, looked, train=True, augment=training.augment, **how)
+    alone = replace(training.augment, mixup=0.0, cutmix=0.0, cut="space")  # batches are mixed after this
+    learnt = ClipDataset(manifest, looked, train=True, augment=alone, **how)
     for row in rows:
         sample = manifest.sample(row)
         span = (
