@@ -32,7 +32,8 @@ def test_the_page_holds_what_the_command_prints(capsys):
 def test_weights_say_how_they_load_and_under_which_protocol(capsys):
     text = said(capsys, "--pretrained")
     assert "--weights R2Plus1D_18_Weights.KINETICS400_V1" in text
-    assert "a file: https://dl.fbaipublicfiles.com" in text
+    assert "--weights https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/X3D_M.pyth" in text
+    assert "a file: the public PyTorch ports of Inception-I3D" in text
     assert "Kinetics-400: top-1 67.5%, top-5 86.2%; 5 clips × 1 crop, 16 frames, 112²" in text
     rows = json.loads(said(capsys, "--pretrained", "--json"))
     swin = next(r for r in rows if r["source"] == "Swin3D_T_Weights.KINETICS400_V1")

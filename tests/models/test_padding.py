@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from marey.errors import UsageError
 from marey.models import create_model
@@ -14,22 +19,72 @@ def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-4) -> bool:
     return bool(((a - b).abs().max() / b.abs().max().clamp(min=1.0)) <= tolerance)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@torch.no_grad()
-def test_padding_changes_no_logit(name: str) -> None:
-    model = small_model(name)
-    spec = model.spec
-    longest = spec.frames if spec.fixed_frames else 19
-    for seed, real in enumerate((1, 2, 5, 8, 11)):
-        if real > longest:
-            continue
-        total = longest if seed % 2 else min(longest, real + seed + 1)
-        padded = random_inputs(model, 1, total, seed=seed)  # garbage stays in the padding
-        mask = (torch.arange(total) < real)[None]
+GARBAGE = (None, 0.0, -1e4, 1e30, -3e38, float("inf"), float("nan"))  # None: what other frames would hold
+model_of = functools.cache(small_model)
+
+
+def padding_is_invisible(name: str, real: int, more: int, garbage: float | None, seed: int) -> None:
+    """A clip of `real` frames alone against the same with `more` frames of garbage behind it."""
+    model = model_of(name)
+    if model.spec.fixed_frames:
+        real, more = min(real, model.spec.frames), max(0, model.spec.frames - real)
+    total = real + more
+    padded = random_inputs(model, 1, total, seed=seed)
+    alone = first_frames(padded, real)
+    if garbage is not None:  # only floating point can hold what is worse than any picture
+        padded = {m: model.normalise(m, x) for m, x in padded.items()}
         alone = first_frames(padded, real)
+        for m, x in padded.items():
+            x[:, alone[m].shape[1] :] = garbage
+    with torch.no_grad():
         expected = model(**alone)
-        assert torch.isfinite(expected).all()
-        assert close(model(**padded, mask=mask), expected), (real, total)
+        found = model(**padded, mask=(torch.arange(total) < real)[None])
+    assert torch.isfinite(expected).all()
+    assert close(found, expected)
+
+
+lengths_and_garbage = given(
+    real=st.integers(1, 12), more=st.integers(1, 8), garbage=st.sampled_from(GARBAGE), seed=st.integers(0, 99)
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=4, deadline=None, derandomize=True)
+@lengths_and_garbage
+def test_padding_changes_no_logit(name: str, real: int, more: int, garbage: float | None, seed: int) -> None:
+    padding_is_invisible(name, real, more, garbage, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=60, deadline=None)
+@lengths_and_garbage
+def test_padding_changes_no_logit_at_any_length(
+    name: str, real: int, more: int, garbage: float | None, seed: int
+) -> None:
+    padding_is_invisible(name, real, more, garbage, seed)
+
+
+@pytest.mark.parametrize("name", ["r2plus1d_tiny", "timesformer_tiny", "two_stream_tiny"])
+@torch.no_grad()
+def test_a_network_that_needs_a_multiple_is_given_it_and_the_answer_stays(name: str) -> None:
+    model = small_model(name)
+    clip = random_inputs(model, 2, 5)
+    expected = model(**clip)
+    spec = model.spec
+    for changes, frames in (
+        ({"frames_multiple": 4}, 8),
+        ({"min_frames": 7}, 7),
+        ({"frames": 9, "fixed_frames": True}, 9),
+    ):
+        model.spec = dataclasses.replace(spec, **changes)
+        inputs, mask = model._prepare({m: clip.get(m) for m in ("rgb", "flow", "diff")}, None)
+        assert {m: x.shape[1] for m, x in inputs.items()} == {
+            m: frames - 1 if m == "flow" else frames for m in clip
+        }
+        assert mask is not None
+        assert mask.sum(dim=1).tolist() == [5, 5]
+        assert close(model(**clip), expected)
 
 
 @pytest.mark.parametrize("name", NAMES)

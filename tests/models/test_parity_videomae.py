@@ -50,6 +50,24 @@ def test_logits_and_names() -> None:
 
 
 @torch.no_grad()
+def test_the_pretrained_encoder_alone_starts_a_classifier() -> None:
+    from transformers import VideoMAEConfig, VideoMAEForPreTraining
+
+    config = VideoMAEConfig(
+        image_size=48, patch_size=16, num_frames=6, hidden_size=48, num_hidden_layers=3,
+        num_attention_heads=4, intermediate_size=192, decoder_num_attention_heads=2, decoder_hidden_size=24,
+        decoder_num_hidden_layers=1, decoder_intermediate_size=48,
+    )  # fmt: skip
+    state = VideoMAEForPreTraining(config).state_dict()
+    model = ours()
+    report = load_checkpoint(model, Checkpoint(state, Facts(), "hugging face"))
+    assert set(report.missing) <= {"head.weight", "head.bias", "fc_norm.weight", "fc_norm.bias"}
+    assert not report.unexpected
+    theirs = state["videomae.encoder.layer.2.output.dense.weight"]
+    assert torch.equal(model.get_parameter("blocks.2.mlp.fc2.weight"), theirs)
+
+
+@torch.no_grad()
 def test_the_original_names_load() -> None:
     model = ours()
     original = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marey.models import list_models
 from marey.models.published import BACKBONE, KINETICS, VIT, published_weights
+from marey.models.weights import SUFFIXES
 
 
 def test_every_model_and_default_is_known() -> None:
@@ -17,6 +18,12 @@ def test_every_model_and_default_is_known() -> None:
             assert (entry.name, source) in direct
     for row in table:
         assert (row.top1 is None) == (row.top5 is None) == (row.protocol == "")
+
+
+def test_addresses_are_of_files_that_are_read() -> None:
+    addresses = [row.source for row in published_weights() if row.direct and "://" in row.source]
+    assert len(addresses) == 6
+    assert all(a.startswith("https://") and a.endswith(SUFFIXES) for a in addresses)
 
 
 def test_torchvisions_own_figures() -> None:

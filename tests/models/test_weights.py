@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import http.server
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +152,46 @@ def test_without_a_network_the_hub_is_a_typed_error(monkeypatch: pytest.MonkeyPa
         create_model("frame_average", num_classes=2, size=64, pretrained=True)
     with pytest.raises(CheckpointError, match="could not be fetched"):
         create_model("r2plus1d_18", num_classes=2, pretrained="nobody/nothing")
+
+
+def test_a_file_at_an_address_is_fetched_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over a real connection; a hash in the file's name is held against what came."""
+    place, served = tmp_path / "hub", tmp_path / "served"
+    served.mkdir()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(place))
+    state = {"model_state": small_model("r2plus1d_tiny").state_dict()}
+    torch.save(state, served / "NET.pyth")
+    content = (served / "NET.pyth").read_bytes()
+    (served / f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth").write_bytes(content)
+    (served / "net-00000000.pth").write_bytes(content)
+    handler = functools.partial(Quiet, directory=str(served))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}"
+        named = next(p.name for p in served.glob("net-*.pth") if "00000000" not in p.name)
+        for name in ("NET.pyth", named):
+            model = create_model("r2plus1d_tiny", num_classes=2, pretrained=f"{root}/{name}")
+            assert report_of(model).where == f"{root}/{name}"
+            assert (place / "checkpoints" / name).is_file()
+            assert f"downloading {root}/{name}" in capsys.readouterr().err
+        for name, words in (
+            ("net-00000000.pth", "invalid hash"),
+            ("none.pth", "404"),
+            ("net.html", "must end in"),
+        ):
+            with pytest.raises(CheckpointError, match=words):
+                create_model("r2plus1d_tiny", num_classes=2, pretrained=f"{root}/{name}")
+            assert not (place / "checkpoints" / name).exists()
+        server.shutdown()
+    capsys.readouterr()
+    create_model("r2plus1d_tiny", num_classes=2, pretrained=f"{root}/NET.pyth")  # from the disk
+    assert "downloading" not in capsys.readouterr().err
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
 
 
 def test_facts_of_the_usual_neighbours() -> None:

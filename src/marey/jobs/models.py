@@ -68,6 +68,8 @@ def markdown(rows: Iterable[ModelRow]) -> str:
 
 def _in_words(weights: Published) -> str:
     name = f"`{weights.source}`" if weights.direct else "a file"
+    if weights.source.startswith("https://"):
+        name = f"[`{weights.source.rpartition('/')[2]}`]({weights.source})"
     if weights.source == BACKBONE:
         return f"{name}: its timm backbone's"
     if weights.data != KINETICS:

@@ -18,7 +18,7 @@ FB = "facebook/timesformer"
 VIDEOMAE = "5 clips × 3 crops, 16 frames, 224²"
 IMAGE = "images, 1 crop, 224²"
 I3D_PORTS = "the public PyTorch ports of Inception-I3D (rgb_imagenet.pt, flow_imagenet.pt)"
-IG65M = "https://github.com/moabitcoin/ig65m-pytorch/releases"
+IG65M = "https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0/r2plus1d_34_clip32"
 ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
 VIT = "vit_base_patch16_224"
 BACKBONE = "default"  # what `--weights default` means for a model with a timm backbone
@@ -56,10 +56,14 @@ def published_weights() -> list[Published]:
         Published("i3d", "GoogLeNet_Weights.IMAGENET1K_V1", True, 69.778, 89.53, IMAGE, IMAGENET),
         Published("i3d_flow", I3D_PORTS, False, 63.4, 84.9, "whole video, 224²"),
         Published("r2plus1d_18", "R2Plus1D_18_Weights.KINETICS400_V1", True, 67.463, 86.175, resnets),
-        Published("r2plus1d_34", IG65M, False, None, None, "", "IG-65M, then Kinetics-400"),
+        Published(
+            "r2plus1d_34", f"{IG65M}_ft_kinetics_from_ig65m-ade133f1.pth", True, None, None, "",
+            "IG-65M, then Kinetics-400",
+        ),
+        Published("r2plus1d_34", f"{IG65M}_ig65m_from_scratch-449a7af9.pth", True, None, None, "", "IG-65M"),
         Published("r3d_18", "R3D_18_Weights.KINETICS400_V1", True, 63.2, 83.479, resnets),
         Published("mc3_18", "MC3_18_Weights.KINETICS400_V1", True, 63.96, 84.13, resnets),
-        Published("slowfast_r50", f"{ZOO}/SLOWFAST_8x8_R50.pyth", False, 76.94, 92.69, f"{PYTORCHVIDEO}, 256²"),
+        Published("slowfast_r50", f"{ZOO}/SLOWFAST_8x8_R50.pyth", True, 76.94, 92.69, f"{PYTORCHVIDEO}, 256²"),
         Published("timesformer_base", f"{FB}-base-finetuned-k400", True, 77.9, 93.2, f"{VIEWS_3}, 8 frames, 224²"),
         Published("timesformer_base", VIT, True, None, None, "", "ImageNet-21K, then ImageNet-1K"),
         Published("timesformer_hr", f"{FB}-hr-finetuned-k400", True, 79.6, 94.0, f"{VIEWS_3}, 16 frames, 448²"),
@@ -79,9 +83,9 @@ def published_weights() -> list[Published]:
         Published("video_swin_b", "Swin_B_Weights.IMAGENET1K_V1", True, 83.582, 96.64, IMAGE, IMAGENET),
         Published("videomae_b", "MCG-NJU/videomae-base-finetuned-kinetics", True, 80.9, 94.7, VIDEOMAE),
         Published("videomae_s", "MCG-NJU/videomae-small-finetuned-kinetics", True, 79.0, 93.8, VIDEOMAE),
-        Published("x3d_xs", f"{ZOO}/X3D_XS.pyth", False, 69.12, 88.63, f"{PYTORCHVIDEO}, 4 frames, 182²"),
-        Published("x3d_s", f"{ZOO}/X3D_S.pyth", False, 73.33, 91.27, f"{PYTORCHVIDEO}, 13 frames, 182²"),
-        Published("x3d_m", f"{ZOO}/X3D_M.pyth", False, 75.94, 92.72, f"{PYTORCHVIDEO}, 16 frames, 256²"),
+        Published("x3d_xs", f"{ZOO}/X3D_XS.pyth", True, 69.12, 88.63, f"{PYTORCHVIDEO}, 4 frames, 182²"),
+        Published("x3d_s", f"{ZOO}/X3D_S.pyth", True, 73.33, 91.27, f"{PYTORCHVIDEO}, 13 frames, 182²"),
+        Published("x3d_m", f"{ZOO}/X3D_M.pyth", True, 75.94, 92.72, f"{PYTORCHVIDEO}, 16 frames, 256²"),
     ]  # fmt: skip
 
 

@@ -262,6 +262,7 @@ def r2plus1d_18(**keywords: Any) -> VideoResNet:
     about="the same with 34 layers; the layout of the public IG-65M weights",
     paper=PAPER,
     input="rgb 32 × 112²",
+    weights="https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0/r2plus1d_34_clip32_ft_kinetics_from_ig65m-ade133f1.pth",
 )
 def r2plus1d_34(**keywords: Any) -> VideoResNet:
     return VideoResNet(**{"layers": (3, 4, 6, 3), "own_middle": True, "eps": 1e-3, "frames": 32, **keywords})

@@ -104,8 +104,8 @@ def create_model(
         pretrained: where its weights start. None: at random. True: the weights that the registry names
             (downloaded once, said on stderr). A string or path: a hub name ("org/name" or a timm tag), a
             torchvision weights name ("R2Plus1D_18_Weights.KINETICS400_V1"), or a local .safetensors, .pt
-            or .pth file. What the checkpoint says of itself (mean, std, padding, folded batch norm) is
-            honoured; `model.load_report` says what was loaded.
+            or .pth file, or the https address of one. What the checkpoint says of itself (mean, std,
+            padding, folded batch norm) is honoured; `model.load_report` says what was loaded.
         **kwargs: the family's own keywords.
 
     Raises:

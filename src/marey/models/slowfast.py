@@ -240,7 +240,10 @@ class SlowFast(VideoModel):
 
 
 @register_model(
-    about="slow and fast pathways: strong on everyday actions", paper=PAPER, input="rgb 32 × 224²"
+    about="slow and fast pathways: strong on everyday actions",
+    paper=PAPER,
+    input="rgb 32 × 224²",
+    weights="https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/SLOWFAST_8x8_R50.pyth",
 )
 def slowfast_r50(**keywords: Any) -> SlowFast:
     return SlowFast(**keywords)

@@ -1,7 +1,7 @@
 """Where weights come from, and what they say of themselves.
 
-`pretrained=` takes a local file, a torchvision weights name or a hub name; all three end as a `Checkpoint`:
-a state dict and the facts that its maker left beside it. A network that is fed another normalising or
+`pretrained=` takes a local file, the address of one, a torchvision weights name or a hub name; all end as a
+`Checkpoint`: a state dict and the facts that its maker left beside it. A network that is fed another normalising or
 padding than it was trained with fails without a sound, so the facts are applied, never only printed.
 `fit.py` loads the checkpoint into a model. Nothing here unpickles code.
 """
@@ -24,7 +24,7 @@ from marey.models.fit import load_checkpoint
 from marey.models.registry import ModelEntry
 
 if TYPE_CHECKING:
-    from urllib.error import URLError
+    pass
 
 __all__ = ["Checkpoint", "Facts", "keywords_for", "load_checkpoint", "read_checkpoint"]
 
@@ -67,7 +67,7 @@ def read_checkpoint(
     """Find and read what `pretrained=` asks for.
 
     Args:
-        source: True, a path, a torchvision weights name, or a hub name.
+        source: True, a path, a torchvision weights name, a hub name, or the address of a file.
         entry: the model that it is for; says what True stands for.
         kwargs, known: the model's keywords as given, and all with their defaults; name its backbone.
 
@@ -85,6 +85,8 @@ def read_checkpoint(
             )
         source = entry.weights
     text = str(source)
+    if isinstance(source, str) and text.startswith(("https://", "http://")):
+        return _from_address(text)
     path = Path(text).expanduser()
     if path.is_file():
         return _from_file(path)
@@ -268,6 +270,33 @@ def _from_torchvision(name: str) -> Checkpoint:
     )
 
 
+def _from_address(address: str) -> Checkpoint:
+    """A file at an address, kept where torch keeps its checkpoints; a hash in its name (`-ade133f1.pth`) is checked."""
+    from http.client import HTTPException
+    from urllib.parse import unquote, urlparse
+
+    name = Path(unquote(urlparse(address).path)).name
+    if Path(name).suffix not in SUFFIXES:
+        raise CheckpointError(
+            "this is not the address of a weights file.",
+            f"it must end in {', '.join(SUFFIXES)}",
+            where=address,
+        )
+    file = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not file.is_file():
+        _say(f"downloading {address} to {file}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        known = re.search(r"-([a-f0-9]{8,})\.", name)
+        try:
+            torch.hub.download_url_to_file(
+                address, str(file), known.group(1) if known else None, progress=sys.stderr.isatty()
+            )
+        except (OSError, RuntimeError, HTTPException) as error:  # an HTTP error is an OSError
+            raise _unreachable(name, address, error) from error
+    found = _from_file(file)
+    return replace(found, where=address)
+
+
 def _timm_repository(name: str) -> str:
     """The hub repository of timm's weights for a network name, with or without a tag."""
     import timm
@@ -327,7 +356,7 @@ def _hub_file(repository: str, name: str) -> Path | None:
         raise _unreachable(repository, "the hub", error) from error
 
 
-def _unreachable(name: str, place: str, error: URLError | OSError | RuntimeError) -> CheckpointError:
+def _unreachable(name: str, place: str, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"these weights could not be fetched from {place}: {type(error).__name__}: "
         f"{(str(error).splitlines() or [''])[0]}",

@@ -198,19 +198,30 @@ class X3D(VideoModel):
 
 
 @register_model(
-    about="grown from a tiny network; few frames, small pictures", paper=PAPER, input="rgb 4 × 160²"
+    about="grown from a tiny network; few frames, small pictures",
+    paper=PAPER,
+    input="rgb 4 × 160²",
+    weights="https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/X3D_XS.pyth",
 )
 def x3d_xs(**keywords: Any) -> X3D:
     return X3D(**{"frames": 4, "size": 160, **keywords})
 
 
-@register_model(about="the same network on a longer clip", paper=PAPER, input="rgb 13 × 160²")
+@register_model(
+    about="the same network on a longer clip",
+    paper=PAPER,
+    input="rgb 13 × 160²",
+    weights="https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/X3D_S.pyth",
+)
 def x3d_s(**keywords: Any) -> X3D:
     return X3D(**{"frames": 13, "size": 160, **keywords})
 
 
 @register_model(
-    about="the same network on larger pictures: accurate for its cost", paper=PAPER, input="rgb 16 × 224²"
+    about="the same network on larger pictures: accurate for its cost",
+    paper=PAPER,
+    input="rgb 16 × 224²",
+    weights="https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/X3D_M.pyth",
 )
 def x3d_m(**keywords: Any) -> X3D:
     return X3D(**keywords)
