@@ -59,10 +59,15 @@ class SplitConfig:
     """Share of the samples (0: no val)."""
     test: float = 0.15
     """Share of the samples (0: no test)."""
+    group_from: str | None = None
+    """What stays together: a column; a regular expression over the path with one group, "(g[0-9]+)_c"; or auto:
+    videos of the same footage. By default the group column, or the video file."""
     replace: bool = False
     """Throw away the split that is there."""
     seed: int = 0
     """Another seed is another split."""
+    out: str = "runs"
+    """What auto saw of each file is kept in OUT/check/NAME, as marey data check does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +136,8 @@ def _show(args: Sequence[str]) -> int:
 
 def _split(args: Sequence[str]) -> int:
     config = parse(SplitConfig, args, "data split")
+    from marey.data.check import check_folder
+    from marey.data.groups import AUTO, NONE, fingerprints, grouped_from, refuse_random
     from marey.data.manifest import Manifest
     from marey.data.splits import grouping, split
 
@@ -140,6 +147,15 @@ def _split(args: Sequence[str]) -> int:
         )
     shares = {name: getattr(config, name) for name in ("train", "val", "test") if getattr(config, name)}
     manifest = Manifest.read(config.data, root=config.root)
+    how = config.group_from
+    if how in (AUTO, NONE):
+        folder = check_folder(config.data, root=config.root, out=config.out)
+        if how == NONE:
+            refuse_random(manifest, shares, config.seed, fingerprints(manifest, folder))
+        else:
+            manifest = grouped_from(manifest, how, folder=folder)
+    elif how is not None:
+        manifest = grouped_from(manifest, how)
     made = split(manifest, shares, config.seed, replace=config.replace)
     made.write(config.to)
     counts = ", ".join(f"{name} {len(made.indices(name))}" for name in made.splits)

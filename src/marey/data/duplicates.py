@@ -31,9 +31,10 @@ Float32 = NDArray[np.float32]
 
 GRID = 6
 _ALIKE = 1.55  # sum of two correlations; 99% of copies lie above, cropped and trimmed by up to a quarter
+_BOTH = 1.93  # that sum + half of how alike they move at 6×6; 98.5% of copies lie above
 _MOVES_ALIKE = 0.30  # at 6×6; two clips of one camera lie below 0.25 in 99 of 100 pairs
-MOVES = 0.36  # the same at 32×32
-LOOKS = 1.05  # how alike the pictures are + a quarter of how alike they move
+MOVES = 0.40  # the same at 32×32
+LOOKS = 1.03  # how alike the pictures are + a quarter of how alike they move
 STILL = 0.985  # how alike the pictures are of two videos in which nothing moves
 _NOISE = 0.8  # grey levels: compression alone makes as much movement
 _BLANK = 2.0  # grey levels of contrast; below, there is no picture to compare
@@ -63,9 +64,10 @@ def find_copies(prints: UInt8Array, *, progress: Callable[[int, int], None] | No
     found: dict[tuple[int, int], float] = {}
     for pairs, done in _look_alike(prints, still, blank, energy):
         for a, b in pairs.tolist():
-            score = compare(prints[a], prints[b])
+            pair = min(a, b), max(a, b)
+            score = 0.0 if pair in found else _laid(prints[b], prints[a], still[b], still[a])
             if score > 0:
-                found[min(a, b), max(a, b)] = score
+                found[pair] = score
         if progress is not None:
             progress(done, len(prints))
     return [Copies(a, b, score) for (a, b), score in sorted(found.items())]
@@ -90,12 +92,15 @@ def compare(print_a: UInt8Array, print_b: UInt8Array) -> float:
     differs from the still part must go along with the other's over at least half of the shorter video. Where
     nothing moves in either, the pictures alone decide.
     """
+    still_a, still_b = (np.median(p, axis=0).astype(np.float32) for p in (print_a, print_b))
+    return max(_laid(print_a, print_b, still_a, still_b), _laid(print_b, print_a, still_b, still_a))
+
+
+def _laid(print_a: UInt8Array, print_b: UInt8Array, still_a: Float32, still_b: Float32) -> float:
+    """The same with b laid into a."""
     import cv2
 
-    still_a, still_b = (np.median(p, axis=0).astype(np.float32) for p in (print_a, print_b))
-    placed, other = _place(still_a, still_b), _place(still_b, still_a)
-    if other[0] > placed[0]:
-        print_a, print_b, placed = print_b, print_a, other
+    placed = _place(still_a, still_b)
     alike, top, left, height, width = placed
     a = print_a[:, top : top + height, left : left + width].astype(np.float32).reshape(PICTURES, -1)
     b = np.stack([cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in print_b])
@@ -125,29 +130,47 @@ def _taken_apart(prints: UInt8Array) -> tuple[Float32, FloatArray, NDArray[np.bo
 def _look_alike(
     prints: UInt8Array, still: Float32, blank: NDArray[np.bool_], energy: FloatArray
 ) -> Iterator[tuple[Index, int]]:
-    """Pairs `(P, 2)` that pass the first two sieves, block by block, and how many videos that block ends at."""
-    spread = np.stack(
-        [np.log1p(np.sqrt(np.mean((p - s) ** 2, axis=0))) for p, s in zip(prints, still, strict=True)]
-    )
-    kinds = still.reshape(len(prints), -1), spread.reshape(len(prints), -1)
-    cuts = [np.concatenate([_unit(kind @ cut.T) for kind in kinds], axis=1) for cut in _cut_outs()]
+    """Pairs `(P, 2)` that pass the first two sieves, the one that lies in the other first, block by block; and at
+    how many videos the block ends."""
+    spread = _spread(prints, still)
+    cuts = [_seen_through(still, spread, cut) for cut in _cut_outs()]
     whole = cuts[0]
     for begin in range(0, len(prints), _BLOCK):
         rows = whole[begin : begin + _BLOCK]
         passed = [np.empty((0, 2), np.int64)]
         for number, cut in enumerate(cuts):
-            a, b = np.nonzero(rows @ cut.T >= _ALIKE)
+            alike = rows @ cut.T
+            a, b = np.nonzero(alike >= _ALIKE)
+            alike = alike[a, b]
             a += begin
             good = (a != b) & ~blank[a] & ~blank[b] & ((number > 0) | (a < b))
-            a, b = a[good], b[good]
+            a, b, alike = a[good], b[good], alike[good]
             for at in range(0, len(a), _PAIRS_AT_ONCE):
                 few = slice(at, at + _PAIRS_AT_ONCE)
-                passed.append(_move_alike(prints, energy, a[few], b[few], number))
-        pairs = np.sort(np.concatenate(passed), axis=1)
-        yield np.unique(pairs, axis=0), min(begin + _BLOCK, len(prints))
+                passed.append(_move_alike(prints, energy, a[few], b[few], alike[few], number))
+        yield np.unique(np.concatenate(passed), axis=0), min(begin + _BLOCK, len(prints))
 
 
-def _move_alike(prints: UInt8Array, energy: FloatArray, a: Index, b: Index, number: int) -> Index:
+def appearance(prints: UInt8Array) -> Float32:
+    """What each video looks like and where it moves, float32 `(N, 72)`: a dot product is a likeness, 2 at most."""
+    still, _, _ = _taken_apart(prints)
+    return _seen_through(still, _spread(prints, still), _cut_outs()[0])
+
+
+def _spread(prints: UInt8Array, still: Float32) -> Float32:
+    """Where things move, `(N, 32, 32)`: the logarithm of each pixel's deviation from the still part."""
+    pairs = zip(prints, still, strict=True)
+    return np.stack([np.log1p(np.sqrt(np.mean((p - s) ** 2, axis=0))) for p, s in pairs])
+
+
+def _seen_through(still: Float32, spread: Float32, cut: Float32) -> Float32:
+    """Both parts of each video in one cut-out, `(N, 72)`."""
+    return np.concatenate([_unit(kind.reshape(len(kind), -1) @ cut.T) for kind in (still, spread)], axis=1)
+
+
+def _move_alike(
+    prints: UInt8Array, energy: FloatArray, a: Index, b: Index, alike: Float32, number: int
+) -> Index:
     """Those of the pairs (whole frame of a, cut-out of b) in which the same things move, or nothing."""
     moves = []
     for rows, cut in ((a, _cut_outs()[0]), (b, _cut_outs()[number])):
@@ -157,7 +180,8 @@ def _move_alike(prints: UInt8Array, energy: FloatArray, a: Index, b: Index, numb
         moves.append(_unit(pictures - np.median(pictures, axis=1, keepdims=True))[where])
     score = _along_lines(np.einsum("pid,pjd->pij", *moves, optimize=True))
     both_still = (energy[a] < _NOISE) & (energy[b] < _NOISE)
-    return np.stack([a, b], axis=1)[(score >= _MOVES_ALIKE) | both_still]
+    same = (score >= _MOVES_ALIKE) & (alike + score / 2 >= _BOTH)
+    return np.stack([a, b], axis=1)[same | both_still]
 
 
 @lru_cache

@@ -134,7 +134,7 @@ def split(
             where=manifest.origin.name,
         )
     groups = grouping(manifest)
-    part = share_out(groups.ids, _label_counts(manifest), shares, seed, manifest.origin.name)
+    part = share_out(groups.ids, label_counts(manifest), shares, seed, manifest.origin.name)
     names = list(fractions)
     made = manifest.with_column("split", [names[p] for p in part])
     _say_absent(made, part, names)
@@ -168,7 +168,7 @@ def folds(
     groups_of = _groups_of_each(part_of, groups)
     if manifest.multi_label or min(groups_of.values()) < k:
         # with a class in fewer groups than folds scikit-learn may leave a fold empty
-        part = share_out(groups.ids, _label_counts(part_of), np.full(k, 1 / k), seed, manifest.origin.name)
+        part = share_out(groups.ids, label_counts(part_of), np.full(k, 1 / k), seed, manifest.origin.name)
     else:
         from sklearn.model_selection import StratifiedGroupKFold
 
@@ -185,7 +185,7 @@ def folds(
     return [(chosen[part != number], chosen[part == number]) for number in range(k)]
 
 
-def _label_counts(manifest: Manifest) -> FloatMatrix:
+def label_counts(manifest: Manifest) -> FloatMatrix:
     """`(N, K)`: 1 where the sample has the label."""
     names, rows = each_label(manifest.table["label"])
     column = pc.index_in(names, value_set=pa.array(manifest.class_names, pa.string()))
@@ -203,7 +203,7 @@ def _groups_of_each(manifest: Manifest, groups: Grouping) -> dict[str, int]:
 
 
 def _say_absent(manifest: Manifest, part: Index, names: list[str]) -> None:
-    counts = _label_counts(manifest)
+    counts = label_counts(manifest)
     classes = [name for name, count in manifest.counts().items() if count]
     gaps = [
         f"{classes[c]!r} in {names[p]}"
