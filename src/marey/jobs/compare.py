@@ -124,6 +124,8 @@ def compare(config: CompareConfig, *, resume: str | Path | None = None, quiet: b
         raise UnknownNameError("contender", baseline, settings)
     manifest = Manifest.read(config.data, root=config.root)
     for name, training in settings.items():
+        if training.features is not None:
+            continue  # a head has no network to build; `train` looks at its folder before it writes anything
         try:
             check_model(training, len(manifest.class_names))
         except MareyError as error:
