@@ -22,7 +22,8 @@ MareyError
 ├── NoRoomError               a disk that is full, or too small for what is to come
 ├── CheckpointError           weights that do not fit, are not there, or are not safe
 └── TrainingError             a run that cannot go on
-    └── NonFiniteLossError    NaN or infinity, with the step and the samples
+    ├── NonFiniteLossError    NaN or infinity, with the step and the samples
+    └── WorkerError           a process that loads data died or hung, with its sample
 """
 
 from __future__ import annotations
@@ -189,6 +190,10 @@ class CheckpointError(MareyError):
 
 class TrainingError(MareyError):
     """A run that cannot go on."""
+
+
+class WorkerError(TrainingError):
+    """A process that loads data died, or did not come back from a sample."""
 
 
 class NonFiniteLossError(TrainingError):

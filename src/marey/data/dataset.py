@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from marey.data.augment import AugmentConfig
 from marey.data.clips import Opener, fit_clip, opened, padded_length, read_clip
 from marey.data.draws import ClipDraw
 from marey.data.manifest import Manifest
+from marey.data.mapped import mapped, write_mapped
 from marey.data.modalities import clip_inputs, flow_input
 from marey.data.motion import FlowSource
 from marey.data.randomness import sample_generator, seeded
@@ -163,6 +166,7 @@ class ClipDataset(Dataset[Item]):
         self._transform = (
             ClipTransform(augment, spec, self.class_names) if train and augment is not None else None
         )
+        self.shared: Path | None = None
         self.deferred = deferred and self._transform is not None
         assert not (self.deferred and "flow" in spec.modalities), "flow is computed where frames are decoded"
         self._targets = None if manifest.multi_label else manifest.targets(self.class_names)
@@ -172,6 +176,27 @@ class ClipDataset(Dataset[Item]):
 
     def __len__(self) -> int:
         return len(self.manifest)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a worker: its table is mapped from a file, where `share` wrote one, and not copied."""
+        state = dict(self.__dict__)
+        if self.shared is not None:
+            origin = replace(self.manifest.origin, numbers=self.manifest.origin.numbers[:0])
+            state["manifest"] = replace(self.manifest, table=None, origin=origin)
+            state["_targets"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.shared is not None:
+            table, numbers, self._targets = mapped(self.shared)
+            origin = replace(self.manifest.origin, numbers=numbers)
+            self.manifest = replace(self.manifest, table=table, origin=origin)
+
+    def share(self, path: Path) -> None:
+        """Write the table to a file that workers map into their memory: all of them hold one copy."""
+        write_mapped(path, self.manifest.table, self.manifest.origin.numbers, self._targets)
+        self.shared = path
 
     def __getitem__(self, key: int | Key) -> Item:
         epoch, row = key if isinstance(key, tuple) else (0, key)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import shutil
 import sys
+import tempfile
 import threading
 import warnings
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -25,12 +29,15 @@ from marey.data.memory import FrameMemory
 from marey.data.motion import FlowMemory, FlowSource
 from marey.data.origin import DataWarning
 from marey.data.randomness import epoch_order
+from marey.data.room import AHEAD, check_shared_memory
+from marey.data.watch import Watch, WatchedDataset
 from marey.errors import ConfigError
 from marey.spec import InputSpec
 from marey.video.reader import Truncated
 from marey.video.sampling import sampler_from_dict
 
 Policy: TypeAlias = Literal["error", "skip"]
+_WORTH_SHARING = 1 << 20  # bytes of a table from which on workers map one copy
 
 
 class Loader:
@@ -42,7 +49,14 @@ class Loader:
     """
 
     def __init__(
-        self, dataset: ClipDataset, order: _EpochBatches, *, workers: int, policy: Policy, pin: bool
+        self,
+        dataset: ClipDataset,
+        order: _EpochBatches,
+        *,
+        workers: int,
+        policy: Policy,
+        pin: bool,
+        patience: float,
     ) -> None:
         self.dataset = dataset
         self.policy = policy
@@ -50,14 +64,21 @@ class Loader:
         self._failures: dict[int, Failure] = {}
         self._order = order
         parallel: dict[str, Any] = {}
+        loaded: Any = dataset
+        self._watch: Watch | None = None
         if workers:
+            if dataset.manifest.table.nbytes > _WORTH_SHARING:
+                self._share()
+            loaded = WatchedDataset(dataset, workers)
+            self._watch = Watch(loaded, patience)
             parallel = {
+                "prefetch_factor": AHEAD,
                 "persistent_workers": True,
                 "multiprocessing_context": _context(),
                 "worker_init_fn": functools.partial(_start_worker, flow="flow" in dataset.spec.modalities),
             }
         self._loader: DataLoader[Any] = DataLoader(
-            dataset,
+            loaded,
             batch_sampler=order,  # lists of (epoch, row)
             num_workers=workers,
             collate_fn=functools.partial(_collated, spec=dataset.spec, deferred=dataset.deferred),
@@ -89,8 +110,9 @@ class Loader:
 
         Raises:
             DataError: the first sample that cannot be loaded, under the policy `error`.
+        WorkerError: a worker died or hung; names its sample.
         """
-        for number, loaded in enumerate(self._loader, self._order.start):
+        for number, loaded in enumerate(self._loaded(), self._order.start):
             self.clamped.update(loaded.clamped)
             for failure in loaded.failures:
                 if self.policy == "error":
@@ -99,6 +121,31 @@ class Loader:
                 self._failures.setdefault(failure.id, failure)
             if loaded.batch is not None:
                 yield replace(loaded.batch, number=number)
+
+    def _loaded(self) -> Iterator[_Loaded]:
+        """What the workers send, until all is there or one of them is gone."""
+        batches: Any = iter(self._loader)
+        if self._watch is None:
+            yield from batches
+            return
+        workers = batches._workers
+        self._watch.start(workers)
+        try:
+            yield from batches
+        except RuntimeError as error:  # torch says that a worker is gone, and not over what
+            named = self._watch.error(workers)
+            if named is None:
+                raise
+            self.close()
+            raise named from error
+        finally:
+            self._watch.stop()
+
+    def _share(self) -> None:
+        """Lay a large table down where the workers map it; the file goes when this loader does."""
+        folder = tempfile.mkdtemp(prefix="marey-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.dataset.share(Path(folder) / "manifest.arrow")
 
     def close(self) -> None:
         """End the workers; iterating again starts new ones.
@@ -139,6 +186,7 @@ def make_loader(
     truncated: Truncated = "error",
     deferred: bool = False,
     flow: FlowSource | None = None,
+    patience: float = 600.0,
 ) -> Loader:
     """A loader of some rows of a manifest.
 
@@ -165,12 +213,14 @@ def make_loader(
         cache_bytes: hold decoded frames of short videos between epochs, up to so many bytes. In this process
             alone: with workers, each sees another part of the data in every epoch and would gain little.
         truncated: what a file that ends early does: error, or give what it has.
+        patience: seconds that one sample may take in a worker; one that takes longer ends with a `WorkerError`.
         deferred: leave augmentation to `marey.data.batched.augment_batch`, on the device (never with flow).
         flow: where optical flow comes from (`marey.data.flow_folder.FlowFolder`); None computes it, and then
             remembers it in half of `cache_bytes`.
 
     Raises:
-        ConfigError: numbers that cannot be, or a sampler that gives more frames than the model takes.
+        ConfigError: numbers that cannot be, a sampler that gives more frames than the model takes, or too little
+            shared memory for the batches of so many workers.
         ManifestError: a label that `class_names` does not have.
     """
     if batch < 1 or workers < 0 or seed < 0 or epoch < 0 or start_batch < 0:
@@ -186,6 +236,8 @@ def make_loader(
     longest = sampler_from_dict(spec.sampler).length
     if longest is not None:
         padded_length(spec, longest)  # said here, where it still is the caller's own error, not in a worker
+    if workers:
+        check_shared_memory(spec, batch, workers, deferred=deferred)
     opener: dict[str, Any] = {}
     if cache_bytes and workers:
         warnings.warn(
@@ -203,7 +255,7 @@ def make_loader(
     order = _EpochBatches(rows, batch, seed, train if shuffle is None else shuffle, drop_last)
     order.epoch, order.start = epoch, start_batch
     pin = device is not None and torch.device(device).type == "cuda"
-    return Loader(dataset, order, workers=workers, policy=policy, pin=pin)
+    return Loader(dataset, order, workers=workers, policy=policy, pin=pin, patience=patience)
 
 
 class _EpochBatches:

@@ -214,7 +214,7 @@ def fit(
             keep("best.safetensors")
         # epochs on stored features take a blink: a line for each would bury the rest
         quick = task.features is not None and (epoch + 1) % 10 and epoch + 1 < config.epochs
-        log.line(title + _words(row, config.epochs), shown=not quick)
+        log.line(title + _words(row, config.epochs, _remedy(task)), shown=not quick)
         log.numbers(row)
         progress.rows.append(row)
         progress.epoch, progress.batch, progress.sums = epoch + 1, 0, {}
@@ -415,7 +415,7 @@ def _row(progress: Progress, sums: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def _words(row: dict[str, Any], epochs: int) -> str:
+def _words(row: dict[str, Any], epochs: int, remedy: str) -> str:
     text = (
         f"epoch {row['epoch']:>3}/{epochs}  loss {row['train_loss']:.3f}  top-1 {row['train_top1']:.1%}"
         f"  {row['clips_per_s']:.1f} clips/s"
@@ -423,5 +423,11 @@ def _words(row: dict[str, Any], epochs: int) -> str:
     if "val_top1" in row:
         text += f"  │ val loss {row['val_loss']:.3f}  top-1 {row['val_top1']:.1%}"
     if row["data_wait"] > 0.5 and row["seconds"] > 10:
-        text += f"  (waiting for data {row['data_wait']:.0%} of the time: raise --workers or --cache-mb)"
+        text += f"  (waiting for data {row['data_wait']:.0%} of the time: {remedy})"
     return text
+
+
+def _remedy(task: Task) -> str:
+    """What helps where the network waits for frames."""
+    packed = "packed_from" in task.manifest.table.column_names
+    return "raise --workers" if packed else "pack the data (marey data pack), or raise --workers"
