@@ -11,6 +11,15 @@ from marey.video.synthetic import make_motion
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """What the package keeps between runs, it keeps for these tests alone."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MAREY_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """Small networks: more threads only wait for each other."""
     torch.set_num_threads(1)

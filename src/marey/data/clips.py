@@ -22,15 +22,16 @@ from marey.data.motion import STILL, FlowSource, compute_fields, wanted_pairs
 from marey.errors import ConfigError, SegmentError
 from marey.spec import InputSpec
 from marey.types import Clip, FloatArray
+from marey.video.known import open_known
 from marey.video.picture import scaled_size
-from marey.video.reader import Truncated, frames_shown, open_video
+from marey.video.reader import Truncated, frames_shown
 from marey.video.sampling import Sampler, sampler_from_dict
 
 Crop: TypeAlias = Literal["center", "left", "right"]
 
 
 class Opener(Protocol):
-    """How a path becomes a reader: `open_video`, or a memory that stands before it."""
+    """How a path becomes a reader: `open_known`, `open_video`, or a memory that stands before it."""
 
     def __call__(self, path: str, *, truncated: Truncated) -> AbstractContextManager[ClipReader]: ...
 
@@ -47,7 +48,7 @@ def load_clip(
     rng: np.random.Generator | None = None,
     jitter: TimeJitter | None = None,
     truncated: Truncated = "error",
-    opener: Opener = open_video,
+    opener: Opener = open_known,
     flow: FlowSource | None = None,
 ) -> Clip:
     """One clip of a sample or a file, as a model with this spec takes it.
@@ -93,7 +94,7 @@ def load_views(
     end: float | None = None,
     sampler: Sampler | None = None,
     truncated: Truncated = "error",
-    opener: Opener = open_video,
+    opener: Opener = open_known,
     flow: FlowSource | None = None,
     disturb: Callable[[int, Clip], Clip] | None = None,
 ) -> list[Clip]:
@@ -120,7 +121,7 @@ def opened(
     end: float | None = None,
     *,
     truncated: Truncated = "error",
-    opener: Opener = open_video,
+    opener: Opener = open_known,
 ) -> Iterator[tuple[ClipReader, Span]]:
     """The reader of a sample or file, and the stretch of it that is meant; see `load_clip`."""
     path, where = str(source), ""

@@ -25,7 +25,8 @@ from marey.data.warp import cut_box
 from marey.errors import DataError
 from marey.spec import InputSpec
 from marey.types import Clip, FloatArray
-from marey.video.reader import Truncated, open_video
+from marey.video.known import open_known
+from marey.video.reader import Truncated
 
 Key = tuple[int, int]
 """(epoch, row): the epoch travels with the row, so that workers that live on need not be told of it."""
@@ -150,7 +151,7 @@ class ClipDataset(Dataset[Item]):
         augment: AugmentConfig | None = None,
         seed: int = 0,
         truncated: Truncated = "error",
-        opener: Opener = open_video,
+        opener: Opener = open_known,
         deferred: bool = False,
         flow: FlowSource | None = None,
     ) -> None:

@@ -14,8 +14,9 @@ from marey.data.clips import Opener, resized
 from marey.data.instants import ClipReader
 from marey.spec import InputSpec
 from marey.types import Clip, FloatArray, UInt8Array
+from marey.video.known import open_known
 from marey.video.picture import Decode, Size
-from marey.video.reader import Truncated, VideoInfo, frames_shown, open_video
+from marey.video.reader import Truncated, VideoInfo, frames_shown
 
 _CHANNELS = 3
 _LARGEST_SHARE = 8  # no single video may take more than this part of the memory
@@ -44,7 +45,7 @@ class FrameMemory:
         opener: where readers come from.
     """
 
-    def __init__(self, limit: int, spec: InputSpec, opener: Opener = open_video) -> None:
+    def __init__(self, limit: int, spec: InputSpec, opener: Opener = open_known) -> None:
         self.limit = limit
         self.used = 0
         self._spec = spec

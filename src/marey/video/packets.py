@@ -11,8 +11,10 @@ import numpy as np
 
 from marey.errors import VideoError, VideoTooLargeError
 from marey.video.container import open_container, pick_track, video_tracks
-from marey.video.index import HELD_BYTES, UNKNOWN, FrameIndex, PacketTable, read_packets
+from marey.video.index import UNKNOWN, FrameIndex, PacketTable, read_packets
 
+HELD_TRUSTED = 2 << 20
+"""Packets of a file whose table is known stay in memory up to this size: more would be read for nothing."""
 NEAR = 64
 """Packets that are read over rather than sought past, where they have to be read from the file."""
 
@@ -75,12 +77,13 @@ class PacketSource:
         return table
 
     def trust(self, index: FrameIndex) -> None:
-        """Take a frame table that was read before.
+        """Take a frame table that was read before. A small file is read into memory and compared with it; of a
+        larger one only what is asked for is read.
 
         Raises:
             VideoError: the file is not the one that the table was made from.
         """
-        if int(index.packet_size.sum()) > HELD_BYTES:
+        if int(index.packet_size.sum()) > HELD_TRUSTED:
             return
         self._held = [packet for packet in self.container.demux(self.stream) if packet.size]
         self._reading = None
