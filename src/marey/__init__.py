@@ -32,6 +32,8 @@ _PUBLIC = {
     "TrainConfig": "marey.training.config",
     "create_model": "marey.models.registry",
     "evaluate": "marey.jobs.evaluate",
+    "FuseConfig": "marey.jobs.fuse",
+    "fuse_runs": "marey.jobs.fuse",
     "list_models": "marey.models.registry",
     "load": "marey.predict.load",
     "make_motion": "marey.video.synthetic",
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from marey.errors import MareyError as MareyError
     from marey.jobs.evaluate import EvalConfig as EvalConfig
     from marey.jobs.evaluate import evaluate as evaluate
+    from marey.jobs.fuse import FuseConfig as FuseConfig
+    from marey.jobs.fuse import fuse_runs as fuse_runs
     from marey.jobs.pack import PackConfig as PackConfig
     from marey.jobs.pack import pack as pack
     from marey.jobs.train import train as train

@@ -21,6 +21,7 @@ from marey.files import write_text
 from marey.metrics.calibration import fit_temperature, probabilities
 from marey.metrics.classification import judge
 from marey.metrics.temporal import KINDS, audit
+from marey.predict.branches import branch_names, side_by_side
 from marey.predict.predictor import Policy, Predictor
 
 if TYPE_CHECKING:
@@ -40,12 +41,14 @@ class Judged:
         logits: kind of order → float32 `(N, K)`; `ordered` always, the others where the audit ran.
         fold: int `(N,)`, the fold whose model judged the row, or 0.
         failures: samples that could not be read.
+        branches: of a two-stream model: branch → float32 `(N, K)`, what each says by itself, in order.
     """
 
     rows: NDArray[np.int64]
     logits: dict[str, Logits]
     fold: NDArray[np.int64]
     failures: list[dict[str, Any]] = field(default_factory=list)
+    branches: dict[str, Logits] = field(default_factory=dict)
 
 
 def judge_rows(
@@ -71,10 +74,14 @@ def judge_rows(
     """
     logits: dict[str, Logits] = {}
     kept, failures = rows, []
+    branches: dict[str, Logits] = {}
+    names = branch_names(predictor) if isinstance(predictor, Predictor) else ()
+    wide = side_by_side(predictor) if isinstance(predictor, Predictor) and names else predictor
     for order in orders:
+        asked = wide if order == "ordered" else predictor
         words = "judging" if order == "ordered" else f"judging, {order}"
         with bar(words, len(kept)) as advance:
-            table = predictor.logits(
+            table = asked.logits(
                 (manifest.sample(int(i)) for i in kept),
                 order=order,
                 seed=seed,
@@ -83,13 +90,15 @@ def judge_rows(
             )
         kept = table.ids
         failures += table.failures
-        logits[order] = table.logits
+        answers = np.split(table.logits, 1 + len(names), axis=1) if asked is not predictor else [table.logits]
+        logits[order] = answers[0]
+        branches |= dict(zip(names, answers[1:], strict=False))
         if not len(kept):
             raise DataError(
                 f"none of the {len(rows)} samples could be read.", f"the first: {failures[0]['error']}"
             )
     assert all(len(x) == len(kept) for x in logits.values()), "a file changed while it was being judged"
-    return Judged(kept, logits, np.full(len(kept), fold, dtype=np.int64), failures)
+    return Judged(kept, logits, np.full(len(kept), fold, dtype=np.int64), failures, branches)
 
 
 def about_model(model: VideoModel) -> dict[str, Any]:
@@ -111,6 +120,7 @@ def pooled(parts: Sequence[Judged]) -> Judged:
         {kind: np.concatenate([p.logits[kind] for p in parts]) for kind in parts[0].logits},
         np.concatenate([p.fold for p in parts]),
         [failure for p in parts for failure in p.failures],
+        {name: np.concatenate([p.branches[name] for p in parts]) for name in parts[0].branches},
     )
 
 
@@ -165,6 +175,13 @@ def metrics_of(
         temperature=temperatures,
         seed=seed,
     )
+    if judged.branches:
+        found["branches"] = {
+            name: _summary(
+                judge(logits, targets, class_names=class_names, groups=groups, multi_label=multi, seed=seed)
+            )
+            for name, logits in {**judged.branches, "fusion": judged.logits["ordered"]}.items()
+        }
     found["audit"] = None
     if set(KINDS) <= set(judged.logits):
         found["audit"] = audit(
@@ -181,6 +198,13 @@ def metrics_of(
         "class_names": list(class_names),
         **found,
     }
+
+
+def _summary(judged: dict[str, Any]) -> dict[str, Any]:
+    """The numbers by which branches are put side by side, with their intervals."""
+    keys = [k for k in ("top1", "map", "mean_class_accuracy", "macro_f1") if judged.get(k) is not None]
+    intervals = judged.get("intervals") or {}
+    return {k: judged[k] for k in keys} | {"intervals": {k: intervals.get(k) for k in keys}}
 
 
 def write_predictions(

@@ -4,61 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from marey.config import read_yaml, to_tree, to_yaml
 from marey.data.manifest import Manifest
-from marey.data.splits import grouping
 from marey.errors import CheckpointError, ConfigError
-from marey.files import write_json, write_text
-from marey.jobs.judging import (
-    Judged,
-    about_model,
-    baseline_logits,
-    cross_fitted_temperatures,
-    judge_rows,
-    metrics_of,
-    pooled,
-    targets_of,
-    write_predictions,
-)
+from marey.files import write_text
+from marey.jobs.outcome import FUSED, Outcome, Trained, fold_folder
 from marey.jobs.partition import Part, check_same_split, parts_of, split_text
-from marey.metrics.calibration import fit_temperature
-from marey.metrics.temporal import KINDS
-from marey.predict.load import predictor_of
-from marey.predict.predictor import Predictor
 from marey.runs import RunFolder
 from marey.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from marey.data.motion import FlowSource
     from marey.jobs.bench import Bench
-    from marey.predict.on_features import FeaturePredictor
     from marey.spec import InputSpec
     from marey.training.log import RunLog
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training leaves.
-
-    Attributes:
-        run: the run folder.
-        weights: the self-contained model files, one a fold.
-        metrics: what metrics.json holds.
-        report: the HTML page.
-    """
-
-    run: Path
-    weights: tuple[Path, ...]
-    metrics: dict[str, Any]
-    report: Path
 
 
 def train(
@@ -103,6 +68,12 @@ def train(
         write_text(run.path / "split.csv", split_text(manifest, parts))
     else:
         run = RunFolder(Path(resume))
+        if (run.path / FUSED).is_file():
+            raise CheckpointError(
+                "this run was fused of two others; there is no training to go on with.",
+                "make it again: marey fuse RGB_RUN FLOW_RUN",
+                where=str(resume),
+            )
         check_same_split(run.path / "split.csv", manifest, parts)
     with RunLog(run.path, config.system.log, to_tree(config), quiet=quiet) as log:
         _say_data(log, manifest, parts, rule)
@@ -133,9 +104,7 @@ def _train_all(
 
     from marey.jobs.bench import Bench
     from marey.jobs.logistic import logistic_probe
-    from marey.models.saved import load_model, save_model
     from marey.predict.device import choose_autocast, choose_device
-    from marey.report.html import write_report
     from marey.training.allocator import keep_freed_memory
     from marey.training.build import build_model
     from marey.training.checkpoint import seed_everything
@@ -148,105 +117,41 @@ def _train_all(
     if device == "cpu":
         keep_freed_memory()
     names = manifest.class_names
-    targets = targets_of(manifest, names)
     bench = Bench.open(config, manifest, device=device, autocast=autocast) if config.features else None
     if bench is not None:
         _say_bench(log, bench)
-    judged: list[Judged] = []
-    temperatures: list[NDArray[np.float64]] = []
-    files: list[Path] = []
-    about: dict[str, Any] = {}
-    protocol: dict[str, Any] = {}
+    outcome = Outcome(config, manifest, parts, rule, device=device, autocast=autocast, flow=flow, bench=bench)
     failures: list[dict[str, Any]] = []
     rows: list[list[dict[str, Any]]] = []
     for part in parts:
-        folder = run.path / f"fold-{part.fold}" if part.fold else run.path
+        folder = fold_folder(run.path, part)
         folder.mkdir(exist_ok=True)
         title = f"fold {part.fold}/{len(parts)}  " if part.fold else ""
         seed_everything(config.seed)  # every fold starts from the same weights
         model = build_model(config, len(names)) if bench is None else bench.head(len(names), part.train)
-        if not about:
-            about = about_model(model)
-            log.line(
-                f"model: {model.name}, {about['parameters'] / 1e6:.2f} M parameters, "
-                + (f"{about['gmacs']:.2f} GMACs a clip, on {device}" if about["gmacs"] else f"on {device}")
-            )
+        if outcome.begin(model):
+            log.line(f"{outcome.model_words}, on {device}")
             if model.load_report is not None:
                 log.line(f"weights: {model.load_report}")
         stored = bench.table if bench is not None else None
-        task = Task(manifest, names, part.train, part.val, targets, flow, stored)
+        task = Task(manifest, names, part.train, part.val, outcome.targets, flow, stored)
         fitted = fit(
             model, task, config, folder, log, device=device, autocast=autocast,
             backbone_lr=_backbone_lr(config), keep_best=_keeps_best(config, part), resume=resume, title=title,
         )  # fmt: skip
         failures += fitted.failures
         rows.append(fitted.rows)
-        # what is judged is what was written, rebuilt from that file alone
-        saved = load_model(fitted.weights, device)
-        predictor: Predictor | FeaturePredictor
-        orders: Sequence[str] = KINDS if config.audit else ("ordered",)
-        if bench is None:
-            predictor = replace(
-                predictor_of(saved, device=device, autocast=autocast), batch=config.batch, flow=flow
-            )
-        else:
-            saved = bench.whole(saved)
-            about = about_model(saved.model)
-            predictor, orders, said = bench.judge(saved)
-            if part is parts[0]:
-                _say_all(log, said, bench.check(saved, part.judged))
-        found = judge_rows(
-            predictor, manifest, part.judged, orders=orders,
-            policy=config.system.on_error if bench is not None else "error",
-            seed=config.seed, fold=part.fold, bar=partial(_bar, log, title),
-        )  # fmt: skip
-        judged.append(found)
-        temperature = 1.0
-        if len(part.val) and not np.array_equal(part.val, part.judged):
-            table = predictor.logits(manifest.sample(int(i)) for i in part.val)
-            temperature = fit_temperature(table.logits, targets[table.ids], multi_label=manifest.multi_label)
-            temperatures.append(np.full(len(found.rows), temperature))
-        elif len(found.rows):
-            temperature = fit_temperature(
-                found.logits["ordered"], targets[found.rows], multi_label=manifest.multi_label
-            )
-        save_model(
-            fitted.weights, saved.model, class_names=names, multi_label=manifest.multi_label,
-            extra={**saved.extra, "temperature": temperature, "chosen": fitted.chosen, "data": Path(config.data).name},
-        )  # fmt: skip
-        files.append(fitted.weights)
-        protocol = _protocol(
-            config, manifest, parts, rule, predictor.protocol, saved.spec.to_dict(), fitted.chosen
+        outcome.judge(
+            part,
+            fitted.weights,
+            chosen=fitted.chosen,
+            bar=partial(_bar, log, title),
+            say=partial(_say_all, log),
         )
-    together = pooled(judged)
-    scale = (
-        np.concatenate(temperatures)
-        if temperatures
-        else cross_fitted_temperatures(
-            together.logits["ordered"], targets[together.rows], _halves(manifest, together, len(parts)),
-            multi_label=manifest.multi_label,
-        )
-    )  # fmt: skip
-    beside = (
-        baseline_logits(Path(config.baseline), manifest, together.rows, names) if config.baseline else None
-    )
-    metrics = metrics_of(together, manifest, names, temperatures=scale, baseline=beside, seed=config.seed)
-    metrics["failures"] += failures
-    metrics = {
-        "marey": metrics.pop("marey"),
-        "task": metrics.pop("task"),
-        "model": about,
-        **metrics,
-        "protocol": protocol,
-    }
-    if bench is not None:
-        metrics["logistic"] = logistic_probe(bench, parts, targets, config.seed)
     if len(parts) > 1:
         _write_fold_results(run.path / "results.csv", rows)
-    write_predictions(run.path / "predictions.csv", manifest, together, names, temperatures=scale)
-    write_json(run.path / "metrics.json", metrics)
-    report = write_report(run.path)
-    return Trained(run.path, tuple(files), metrics, report)
+    more = {} if bench is None else {"logistic": logistic_probe(bench, parts, outcome.targets, config.seed)}
+    return outcome.write(run, failures, more)
 
 
 def _run_name(config: TrainConfig) -> str:
@@ -315,39 +220,6 @@ def stored_flow(config: TrainConfig, manifest: Manifest, spec: InputSpec) -> Flo
 
 def _bar(log: RunLog, title: str, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
     return log.progress(title + text, total)
-
-
-def _protocol(
-    config: TrainConfig,
-    manifest: Manifest,
-    parts: list[Part],
-    rule: str,
-    words: str,
-    spec: dict[str, Any],
-    chosen: str,
-) -> dict[str, Any]:
-    judged = np.concatenate([p.judged for p in parts])
-    test = bool(len(parts) == 1 and len(parts[0].val) and not np.array_equal(parts[0].val, parts[0].judged))
-    return {
-        "split": "held-out folds" if config.folds else ("test" if test or not len(parts[0].val) else "val"),
-        "views": words.split(",")[0],
-        "frames": spec["frames"],
-        "size": spec["size"],
-        "sampler": spec["sampler"],
-        "groups": len(np.unique(grouping(manifest).ids[judged])),
-        "rule": rule,
-        "weights": f"{chosen} epoch" if chosen == "last" else chosen,
-        "temperature": "fitted on val" if test else "cross-fitted between groups of the judged samples",
-        "seed": config.seed,
-    }
-
-
-def _halves(manifest: Manifest, judged: Judged, parts: int) -> NDArray[np.int64]:
-    """The folds, or two halves of the groups, between which calibration is cross-fitted."""
-    if parts > 1:
-        return judged.fold
-    _, rank = np.unique(grouping(manifest).ids[judged.rows], return_inverse=True)
-    return (rank % 2).astype(np.int64)
 
 
 def _write_fold_results(path: Path, rows: Sequence[Sequence[dict[str, Any]]]) -> None:

@@ -283,6 +283,18 @@ class TwoStream(VideoModel):
         fused = self.fusion(both) if isinstance(self.fusion, BranchWeights) else both.mean(dim=0)
         return {"fusion": fused, **own}
 
+    def pooled_features(
+        self, *, rgb: Tensor | None = None, flow: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """The branches' features, each its mean over time, side by side `(B, D)`: what "concat" classifies."""
+        branches = self._branch_features(*self._prepare({"rgb": rgb, "flow": flow}, mask)).values()
+        return torch.cat([masked_mean(x, k) for _, x, k in branches], dim=1)
+
+    @property
+    def pooled_width(self) -> int:
+        """D of `pooled_features` of a model with the fusion "concat"."""
+        return sum(self.split)
+
     # --- what the model gives -------------------------------------------------------------------------------
 
     def _logits(self, inputs: dict[str, Tensor], mask_BT: Mask) -> Tensor:

@@ -67,6 +67,11 @@ def _parts(run: RunData, plot_folder: Path, *, quoted: bool) -> list[tuple[str, 
     metrics = run.metrics
     return [
         ("audit", "Does it use time?", sections.audit(metrics, plot_folder, quoted=quoted)),
+        *(
+            [("branches", "What each branch knows", sections.branches(metrics))]
+            if metrics.get("branches")
+            else []
+        ),
         ("curves", "Training", sections.curves(run, plot_folder)),
         ("confusion", "Confusion", sections.confusion(metrics, plot_folder)),
         ("calibration", "Calibration", sections.calibration(metrics, plot_folder)),

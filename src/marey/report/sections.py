@@ -80,6 +80,22 @@ def audit(metrics: Mapping[str, Any], folder: Path, *, quoted: bool = True) -> M
     )
 
 
+def branches(metrics: Mapping[str, Any]) -> Markup:
+    found = metrics["branches"]
+    keys = [k for k in ("top1", "map", "mean_class_accuracy", "macro_f1") if k in found["fusion"]]
+    rows = []
+    for name, entry in found.items():
+        cells: list[object] = [cell(words.BRANCH_NAMES.get(name, name), class_="name")]
+        for key in keys:
+            pair = (entry.get("intervals") or {}).get(key)
+            small = tag("small", words.interval(pair)) if pair else ""
+            cells.append(join([words.percent(entry.get(key)), small], " "))
+        rows.append(cells)
+    about = "The same model on the same clips: what each branch would answer by itself, and both together."
+    head = ("", *(words.METRIC_NAMES[key] for key in keys))
+    return join([table(head, rows, numeric=range(1, len(head))), tag("p", about, class_="soft")])
+
+
 def curves(run: RunData, folder: Path) -> Markup:
     if not run.results:
         return note("There are no training curves: results.csv is not here or holds no epoch.")

@@ -44,6 +44,11 @@ def metrics_table(metrics: Mapping[str, Any]) -> Group:
         if metrics.get(key) is not None:
             pair = (metrics.get("intervals") or {}).get(key)
             table.add_row(name, words.percent(metrics[key]), words.interval(pair))
+    for branch, entry in (metrics.get("branches") or {}).items():
+        key = words.headline_metric(metrics)
+        if branch != "fusion":
+            title_of = f"{words.METRIC_NAMES[key]}, {words.BRANCH_NAMES.get(branch, branch)}"
+            table.add_row(title_of, words.percent(entry[key]), words.interval(entry["intervals"].get(key)))
     for key, name in (("chance", "chance (top-1)"), ("majority", "most frequent class alone")):
         if metrics.get(key) is not None:
             table.add_row(Text(name, style="dim"), Text(words.percent(metrics[key]), style="dim"), "")

@@ -16,6 +16,7 @@ METRIC_NAMES = {
     "ece": "calibration error (ECE)",
     "ece_before_calibration": "ECE before calibration",
 }
+BRANCH_NAMES = {"rgb": "RGB branch alone", "flow": "flow branch alone", "fusion": "both, fused"}
 CONDITION_NAMES = {
     "ordered": "in order",
     "shuffled": "shuffled",
