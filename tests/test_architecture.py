@@ -80,6 +80,7 @@ def test_public_names():
     assert sorted(marey.__all__) == [
         "Clip",
         "EvalConfig",
+        "FuseConfig",
         "InputSpec",
         "Manifest",
         "MareyError",
@@ -91,6 +92,7 @@ def test_public_names():
         "__version__",
         "create_model",
         "evaluate",
+        "fuse_runs",
         "list_models",
         "load",
         "make_motion",

@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Clip": "marey.types",
     "EvalConfig": "marey.jobs.evaluate",
+    "FuseConfig": "marey.jobs.fuse",
     "InputSpec": "marey.spec",
     "Manifest": "marey.data.manifest",
     "MareyError": "marey.errors",
@@ -32,7 +33,6 @@ _PUBLIC = {
     "TrainConfig": "marey.training.config",
     "create_model": "marey.models.registry",
     "evaluate": "marey.jobs.evaluate",
-    "FuseConfig": "marey.jobs.fuse",
     "fuse_runs": "marey.jobs.fuse",
     "list_models": "marey.models.registry",
     "load": "marey.predict.load",
