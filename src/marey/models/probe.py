@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from marey.errors import ConfigError, UsageError
 from marey.models.base import VideoModel, example_inputs
+from marey.models.depth import Stages, stages
 from marey.models.heads import Head
 from marey.models.masked import Mask, check_mask
 from marey.models.registry import create_model, register_model
@@ -126,6 +127,13 @@ class Probe(VideoModel):
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return self.head(x_BTD, mask_BT)
+
+    def stage_prefixes(self) -> Stages:
+        """The network's own; what its head keeps (the GRU of `cnn_gru`, say) comes last."""
+        if self.network is None:
+            return []
+        rest = [name for name, _ in self.network.named_parameters() if self.network._is_head(name)]
+        return [tuple(f"network.{name}" for name in names) for names in [*stages(self.network), rest]]
 
 
 def _drop_classifier(network: VideoModel) -> None:
