@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -104,3 +106,30 @@ def test_what_does_not_belong_together() -> None:
         model(rgb=clip["rgb"], flow=clip["flow"][:, :4])
     with pytest.raises(UsageError, match="takes rgb and flow, got rgb"):
         model(rgb=clip["rgb"])
+
+
+@torch.no_grad()
+def test_with_snippets_a_stack_is_a_snippet_and_padding_changes_nothing() -> None:
+    model = small_model("two_stream", frames=None, snippets=3)
+    assert isinstance(model, TwoStream)
+    assert model.spec.sampler == {"name": "snippets", "n": 3, "fields": 4, "stride": 1}
+    assert model.spec.frames == 15
+    assert isinstance(model.temporal, FlowStacks)
+    assert [model.temporal.stacks(fields) for fields in (0, 4, 5, 6, 14, 19)] == [1, 1, 1, 2, 3, 4]
+    seen: dict[str, torch.Tensor] = {}
+    for name in ("spatial", "temporal"):
+        backbone = model.get_submodule(f"{name}.backbone")
+        backbone.register_forward_pre_hook(lambda _, args, name=name: seen.update({name: args[0]}))
+    clip = random_inputs(model, 1, 15)
+    whole = model(**clip)
+    assert torch.equal(seen["spatial"], model.normalise("rgb", clip["rgb"])[0, ::5])
+    flow = model.normalise("flow", clip["flow"])[0]
+    assert torch.equal(seen["temporal"][1], flow[5:9].flatten(0, 1)), "the field between snippets is not seen"
+    assert_parity(model(**clip, mask=torch.ones(1, 15, dtype=torch.bool)), whole)
+    for real in (1, 3, 5, 6, 7, 11, 14):
+        alone = {"rgb": clip["rgb"][:, :real], "flow": clip["flow"][:, : real - 1]}
+        assert_parity(model(**clip, mask=torch.arange(15)[None] < real), model(**alone))
+    for parts in (model.all_logits(**clip), model.branch_logits(**clip)):
+        assert_parity((parts["rgb"] + parts["flow"]) / 2, whole)
+    with pytest.raises(ConfigError, match="snippets of 9 fields, and this network takes stacks of 4"):
+        model.spec = replace(model.spec, sampler={"name": "snippets", "n": 2, "fields": 9, "stride": 1})
