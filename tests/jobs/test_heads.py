@@ -31,7 +31,8 @@ def quiet(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """16 clips of 1 s in 8 groups; features of an image network, and of one that sees windows of 4 frames."""
+    """16 clips of 1 s in 8 groups; features of an image network, of one that sees windows of 4 frames, and of one
+    that sees the flow in them."""
     folder = tmp_path_factory.mktemp("stored")
     rng = np.random.default_rng(3)
     rows = [("path", "label", "group", "split")]
@@ -45,7 +46,10 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     image = create_model("frame_average", num_classes=1, backbone="test_resnet", size=64, parts=2)
     time = create_model("r2plus1d_tiny", num_classes=1, widths=[4, 8], size=24, frames=4)
-    for name, model, window in (("image", image, None), ("time", time, 4)):
+    flow = create_model(
+        "two_stream", num_classes=1, branch="flow", backbone="test_resnet", size=32, stack=3, stack_stride=2
+    )
+    for name, model, window in (("image", image, None), ("time", time, 4), ("flow", flow, 4)):
         save_model(folder / f"{name}.safetensors", randomise(model), class_names=("features",))
         done = extract(
             ExtractConfig(
@@ -102,7 +106,7 @@ def test_inputs_are_standardised_by_what_is_learnt_from() -> None:
     assert torch.allclose(seen.std((0, 1, 2), correction=0), torch.ones(8), atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["image", "time"])
+@pytest.mark.parametrize("kind", ["image", "time", "flow"])
 def test_the_saved_model_judges_raw_video_as_the_features(stored: Path, tmp_path: Path, kind: str) -> None:
     done = train(config(stored, tmp_path, features=str(stored / kind)), quiet=True)
     assert "looked at" in (done.run / "log.txt").read_text()

@@ -140,7 +140,9 @@ def _drop_classifier(network: VideoModel) -> None:
     """Take out the network's own last layer, which nothing here uses."""
     for prefix in network.head_prefixes:
         parent, _, name = prefix.rpartition(".")
-        place = network.get_submodule(parent)
+        place: nn.Module | None = network
+        for part in filter(None, parent.split(".")):
+            place = getattr(place, part, None)  # a two-stream network of one branch has no other
         if isinstance(getattr(place, name, None), nn.Linear):
             setattr(place, name, nn.Identity())
 

@@ -64,7 +64,7 @@ def windowed_features(
     frames = lead.shape[1] + (0 if "rgb" in inputs else 1)
     windows = count_windows(frames, window, stride)
     needed = (windows - 1) * stride + window
-    if mask_BT is None and needed > frames:
+    if mask_BT is None and needed > frames and not lead.is_meta:  # what is only counted needs no mask
         mask_BT = torch.ones(batch, frames, dtype=torch.bool, device=lead.device)
     parts: dict[str, Tensor] = {}
     for name, x_BTCHW in inputs.items():

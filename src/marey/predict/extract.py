@@ -13,6 +13,7 @@ from marey.data.clips import corner, resized
 from marey.data.features import FeatureGrid, Features
 from marey.data.instants import ClipReader, Span
 from marey.data.modalities import clip_inputs
+from marey.data.motion import compute_fields
 from marey.types import Clip, FloatArray
 from marey.video.sampling import Rate
 
@@ -91,13 +92,25 @@ class Extractor:
             stop = min(start + grid.cells(number), len(instants))
             kept = 0 if held is None else first + len(held) - start
             fresh = reader.frames_at(instants[start + kept : stop], size=size)
-            frames = fresh.frames[:, top : top + spec.size[0], left : left + spec.size[1]]
-            times = fresh.times
+            frames, times, flow = fresh.frames, fresh.times, None
             if held is not None and kept:
                 frames = np.concatenate([held.frames[-kept:], frames])
                 times = np.concatenate([held.times[-kept:], times])
-            held, first = Clip(np.ascontiguousarray(frames), times, np.ones(len(times), bool)), start
-            yield held
+            if "flow" in spec.modalities:  # between whole frames, before the crop, as for every clip
+                known = max(kept - 1, 0)
+                flow = compute_fields(
+                    frames[known:], times[known:], times[known + 1 :] != times[known:-1], spec.flow_method
+                )
+                if held is not None and held.flow is not None and known:
+                    flow = np.concatenate([held.flow[-known:], flow])
+            held, first = Clip(frames, times, np.ones(len(times), bool), flow), start
+            rows, columns = slice(top, top + spec.size[0]), slice(left, left + spec.size[1])
+            yield Clip(
+                np.ascontiguousarray(frames[:, rows, columns]),
+                times,
+                held.mask,
+                None if flow is None else np.ascontiguousarray(flow[:, :, rows, columns]),
+            )
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
