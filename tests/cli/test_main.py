@@ -191,9 +191,9 @@ def test_a_tree_goes_through_yaml_and_back(tmp_path):
         ("data: a\noptim:\n  lrr: 3\n", "unknown setting 'optim.lrr'. Did you mean 'lr'?"),
         ("data: a\nepochs: many\n", "epochs must be a whole number; got 'many'"),
         ("data: a\nsystem:\n  device: gpu\n", "system.device is 'gpu'"),
-        ("epochs: 3\n", "the setting 'data' is missing"),
+        ("epochs: 3\n", "there is nothing to learn from: give --data, or --features"),
         ("data: [\n", "this is not YAML"),
-        ("data: a\nepochs: 0\n", "epochs and batch must be at least 1"),
+        ("data: a\nepochs: -1\n", "epochs and batch must be at least 1"),
         ("just words\n", "a configuration is a table"),
     ],
 )

@@ -37,7 +37,11 @@ def test_the_listed_input_is_the_models_own(name: str) -> None:
     with torch.device("meta"):
         model = create_model(name, num_classes=400)
     spec = model.spec
-    assert find_model(name).input == f"{'+'.join(spec.modalities)} {spec.frames} × {spec.size[0]}²"
+    frames = str(spec.frames)
+    if spec.sampler["name"] == "snippets":  # runs of neighbouring frames: how many, and how long
+        runs = spec.sampler["n"]
+        frames = f"{runs} × {spec.frames // runs}"
+    assert find_model(name).input == f"{'+'.join(spec.modalities)} {frames} × {spec.size[0]}²"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -58,7 +58,7 @@ def test_each_stage_learns_slower_than_the_next():
     by_name = {name: rate[id(p)] for name, p in model.named_parameters()}
     assert by_name["head.weight"] == 1e-2
     assert [by_name[f"blocks.{i}.mlp.fc1.weight"] for i in range(4)] == [5e-4, 1e-3, 2e-3, 4e-3]
-    assert by_name["patch_embed.layers.0.weight"] == by_name["pos_embed"] == 2.5e-4
+    assert by_name["patch_embed.layers.0.space.0.weight"] == by_name["pos_embed"] == 2.5e-4
     assert by_name["norm.weight"] == 4e-3
 
 

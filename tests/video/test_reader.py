@@ -118,8 +118,8 @@ def test_frames_are_those_of_decoding_everything(kind, size):
 
 
 def test_files_too_large_to_hold_are_sought_in(kind, monkeypatch):
-    for module in (index_module, packets_module):
-        monkeypatch.setattr(module, "HELD_BYTES", 0)
+    monkeypatch.setattr(index_module, "HELD_BYTES", 0)
+    monkeypatch.setattr(packets_module, "HELD_TRUSTED", 0)
     _, whole = decode_all(kind)
     with open_video(kind, threads=2) as video:
         assert not video._source.held
@@ -127,8 +127,8 @@ def test_files_too_large_to_hold_are_sought_in(kind, monkeypatch):
 
 
 def test_a_distant_frame_is_sought_and_not_decoded_to(tmp_path, monkeypatch):
-    for module in (index_module, packets_module):
-        monkeypatch.setattr(module, "HELD_BYTES", 0)
+    monkeypatch.setattr(index_module, "HELD_BYTES", 0)
+    monkeypatch.setattr(packets_module, "HELD_TRUSTED", 0)
     for name in ("a.mp4", "a.mkv"):
         path = encode(tmp_path / name, options=_x264("keyint=10:bframes=3"), count=400, height=16, width=16)
         with open_video(path) as video:
