@@ -13,6 +13,7 @@ import tyro
 
 from marey.cli.data_check import run_check
 from marey.cli.data_layouts import run_export, run_frames, run_import
+from marey.cli.data_windows import run as run_windows
 from marey.cli.parse import parse
 from marey.errors import ConfigError, UnknownNameError
 
@@ -23,6 +24,7 @@ VERBS = {
     "split": "add a grouped, stratified split to a manifest",
     "pack": "decode once, small, so that training reads frames at memory speed",
     "make": "make videos with known motion, or long ones with known segments",
+    "windows": "cut a manifest of segments into windows with labels",
     "import": "read other formats into a manifest: UCF101, Kinetics, ActivityNet, CVAT, ELAN, …",
     "frames": "make videos of folders of pictures, without loss",
     "export": "write a manifest in other formats",
@@ -83,6 +85,8 @@ class MakeConfig:
     """How many videos (default: 1200 of motion, 80 of steps)."""
     seconds: float = 30.0
     """Length of each video of steps."""
+    objects: int = 2
+    """Objects in each video of steps; one never overlaps itself."""
     size: int = 64
     """Width and height in pixels."""
     val: float | None = None
@@ -101,6 +105,7 @@ def run(args: Sequence[str]) -> int:
         raise UnknownNameError("verb of marey data", args[0], VERBS)
     verbs = {
         "summary": _summary, "check": run_check, "show": _show, "split": _split, "pack": _pack, "make": _make,
+        "windows": run_windows,
         "frames": run_frames, "import": run_import, "export": run_export,
     }  # fmt: skip
     return verbs[args[0]](args[1:])
@@ -180,7 +185,7 @@ def _make(args: Sequence[str]) -> int:
         from marey.video.steps import make_steps
 
         videos = 80 if config.clips is None else config.clips
-        path = make_steps(config.to, videos=videos, seconds=config.seconds, **chosen)
+        path = make_steps(config.to, videos=videos, seconds=config.seconds, objects=config.objects, **chosen)
     else:
         from marey.video.synthetic import make_motion
 

@@ -40,15 +40,3 @@ def seeded(seed: int) -> Iterator[None]:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch.default_generator.set_state(before[2])
-
-
-@contextmanager
-def torch_seeded(seed: int) -> Iterator[None]:
-    """The same for torch's generator alone, where nothing draws from another: a clip's augmentation is drawn in
-    several streams, and keeping three states for each of them takes longer than the draws."""
-    before = torch.default_generator.get_state()
-    torch.default_generator.manual_seed(seed % 2**63)
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(before)

@@ -20,7 +20,7 @@ from marey.data.colours import change_colours
 from marey.data.directions import FlipRule, flip_map_from_names, flip_rule, names_direction
 from marey.data.draws import Box, ClipDraw, Operation
 from marey.data.noise import add_noise
-from marey.data.randomness import torch_seeded
+from marey.data.randomness import seeded
 from marey.data.warp import cut_box, move_clip, move_flow
 from marey.errors import ConfigError
 from marey.spec import InputSpec
@@ -91,7 +91,7 @@ class ClipTransform:
         """What is to be done to a clip of `(T, C, H, W)`, and its target after the flips. Each part has a stream of
         its own: one setting changes no other's draws."""
         frames, _, height, width = shape
-        with torch_seeded(_stream(seed, 0)):
+        with seeded(_stream(seed, 0)):
             toss = torch.rand(2).tolist()  # drawn always
             box = self._box(height, width)
         flips = {}
@@ -99,7 +99,7 @@ class ClipTransform:
             if coin < 0.5 and _may_flip(target, rule):
                 flips[name] = True
                 target = _flipped(target, rule)
-        with torch_seeded(_stream(seed, 1)):
+        with seeded(_stream(seed, 1)):
             rounds = frames if self.config.per_frame else 1
             jitter = [self._colours() for _ in range(rounds)] if self._jitter is not None else []
         automatic = self._automatic(np.random.default_rng(_stream(seed, 3)))
@@ -153,7 +153,7 @@ class ClipTransform:
     def _erased(self, seed: int) -> Box | None:
         if self._erase is None:
             return None
-        with torch_seeded(seed):
+        with seeded(seed):
             if torch.rand(1) >= self.config.erasing:
                 return None
             found = self._erase.make_params([torch.empty(1, *self.spec.size, device="meta")])

@@ -19,7 +19,7 @@ class DecodeConfig:
     """From scores at points to a list of segments."""
 
     candidates: int = 2000
-    """Point-and-class pairs of a video that are looked at, best first."""
+    """Point-and-class pairs that are looked at in a stretch that the network sees at once, best first."""
     least: float = 0.001
     """Score below which nothing is said."""
     shortest: float = 0.05
@@ -31,7 +31,7 @@ class DecodeConfig:
     overlap: float = 0.5
     """tIoU above which the hard suppression strikes out."""
     most: int = 200
-    """Segments kept in a video."""
+    """Segments kept for each such stretch."""
 
     def __post_init__(self) -> None:
         if self.suppression not in ("soft", "hard", "none"):
@@ -45,28 +45,26 @@ class DecodeConfig:
             )
 
 
-def decode(
+def candidates(
     scores_PK: NDArray[np.float32],
     offsets_P2: NDArray[np.float32],
     position_P: FloatArray,
     stride_P: FloatArray,
     *,
     extent: tuple[float, float],
-    config: DecodeConfig | None = None,
+    config: DecodeConfig,
 ) -> tuple[FloatArray, IntArray, FloatArray]:
-    """Segments of one video, best first.
+    """What the points of one stretch say, before any suppression.
 
     Args:
         scores_PK: probabilities of the real points.
         offsets_P2: distances to start and end in strides.
         position_P, stride_P: where the points stand, in grid steps.
         extent: first and last moment that a segment may reach, in grid steps; what reaches further is cut.
-        config: how many, and how they suppress each other.
 
     Returns:
-        segments `(M, 2)` in grid steps, classes `(M,)`, scores `(M,)` by falling score.
+        segments `(M, 2)` in grid steps, classes `(M,)`, scores `(M,)`; at most `config.candidates`.
     """
-    config = config or DecodeConfig()
     flat = scores_PK.ravel()
     kept = np.flatnonzero(flat >= config.least)
     if len(kept) > config.candidates:
@@ -77,12 +75,23 @@ def decode(
     segments = np.stack([position_P[point] - reach[:, 0], position_P[point] + reach[:, 1]], axis=1)
     segments = segments.clip(*extent)
     long = segments[:, 1] - segments[:, 0] > config.shortest
-    segments, label, score = segments[long], label[long], flat[kept][long].astype(np.float64)
+    return segments[long], label[long], flat[kept][long].astype(np.float64)
+
+
+def settle(
+    segments: FloatArray, labels: IntArray, scores: FloatArray, *, config: DecodeConfig, stretches: int = 1
+) -> tuple[FloatArray, IntArray, FloatArray]:
+    """Suppress what means the same segment: segments `(M, 2)`, classes and scores, best first.
+
+    Args:
+        stretches: of how many the candidates are; `config.most` segments are kept for each.
+    """
+    most = config.most * stretches
     if config.suppression == "none":
-        order = np.argsort(-score, kind="stable")[: config.most]
-        return segments[order], label[order], score[order]
+        order = np.argsort(-scores, kind="stable")[:most]
+        return segments[order], labels[order], scores[order]
     index, value = suppress(
-        segments, score, label, method=config.suppression, sigma=config.sigma, threshold=config.overlap,
-        least=config.least, most=config.most,
+        segments, scores, labels, method=config.suppression, sigma=config.sigma, threshold=config.overlap,
+        least=config.least, most=most,
     )  # fmt: skip
-    return segments[index], label[index], value
+    return segments[index], labels[index], value

@@ -18,6 +18,7 @@ from marey.localize.targets import Range
 
 FloatArray = NDArray[np.float64]
 _MOST_LEVELS = 8
+_OPEN = 1e9  # in place of infinity, which JSON does not have
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def propose(durations: FloatArray, videos: FloatArray, step: float) -> Proposal:
     levels = int(np.clip(math.ceil(math.log2(max(high, 4.0))) - 1, 2, _MOST_LEVELS))
     ranges: list[Range] = [(0.0, 4.0)]
     ranges += [(2.0 ** (level + 1), 2.0 ** (level + 2)) for level in range(1, levels)]
-    ranges[-1] = (ranges[-1][0], math.inf)
+    ranges[-1] = (ranges[-1][0], _OPEN)
     coarsest = 2 ** (levels - 1)
     wanted = max(2.0 * float(steps.max()), 64.0)
     longest = float(np.max(videos)) / step if len(videos) else wanted

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from marey.errors import DataError
 from marey.files import write_text
-from marey.report import contest, plots, sections, words
+from marey.report import contest, localization, plots, sections, words
 from marey.report.page import Markup, document, figure, join, note, table, tag
 from marey.report.run import RunData, read_run
 
@@ -40,6 +40,9 @@ def write_report(run_dir: str | Path) -> Path:
         )
     if run.models:
         title, body = f"Comparison · {run.name}", _comparison(run)
+    elif run.metrics.get("task") in localization.TASKS:
+        title = f"{run.name} · {_model_name(run)}"
+        body = join([_kicker(run), tag("h1", _model_name(run)), localization.body(run), _footer(run)])
     else:
         title, body = f"{run.name} · {_model_name(run)}", _single(run)
     path = run.folder / "report.html"

@@ -128,6 +128,36 @@ def comparison_table(models: Mapping[str, Mapping[str, Any]]) -> Group:
     return _titled("Comparison", table, caption, "beside each number its 95% interval")
 
 
+def timelines_table(metrics: Mapping[str, Any]) -> Group:
+    """A run that localizes: average mAP by each evaluator, and the dense scores where there are any.
+
+    Args:
+        metrics: what metrics.json holds.
+    """
+    title, protocol = words.model_line(metrics), words.protocol_line(metrics)
+    if not protocol:
+        return _refused(title)
+    table = _table()
+    table.add_column("evaluator")
+    table.add_column("tIoU")
+    table.add_column("average mAP", justify="right")
+    table.add_column("95% interval", justify="right")
+    for name, found in metrics["evaluators"].items():
+        if "map" in found:
+            pair = metrics["intervals"]["map"] if name == "activitynet 0.3:0.1:0.7" else None
+            span = name.split()[-1]
+            table.add_row(
+                found["evaluator"],
+                span,
+                words.percent(found["average_map"]),
+                words.interval(pair) if pair else "",
+            )
+    for found in (metrics.get("segmentation") or {}).values():
+        f1 = ", ".join(f"F1@{k} {words.percent(v)}" for k, v in found["f1"].items())
+        table.add_row(found["evaluator"], "", f"{f1}, edit {words.percent(found['edit'])}", "")
+    return _titled(title, table, protocol, f"intervals: {metrics.get('interval_method') or 'not recorded'}")
+
+
 def _cell(value: float | None, pair: list[float] | None) -> Text:
     shown = Text(words.percent(value))
     return shown.append(f"  {words.interval(pair)}", style="dim") if value is not None and pair else shown

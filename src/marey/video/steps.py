@@ -110,6 +110,7 @@ def make_steps(
     seconds: float = 30.0,
     fps: float = 10.0,
     size: int = 64,
+    objects: int = 2,
     val: float = 0.25,
     seed: int = 0,
 ) -> Path:
@@ -120,7 +121,7 @@ def make_steps(
     Args:
         out: the folder; made if need be.
         videos: how many; every twentieth has no action at all.
-        seconds, fps, size: of each.
+        seconds, fps, size, objects: of each.
         val: the share that the manifest marks `val`.
 
     Returns:
@@ -136,7 +137,8 @@ def make_steps(
             f"two videos or more, seconds and fps above 0, val in [0, 1); got {videos}, {seconds}, {fps}, {val}."
         )
     made_by = {
-        "videos": videos, "seconds": seconds, "fps": fps, "size": size, "val": val, "seed": seed, "version": 1
+        "videos": videos, "seconds": seconds, "fps": fps, "size": size, "objects": objects, "val": val,
+        "seed": seed, "version": 1,
     }  # fmt: skip
     manifest, settings = out / "segments.csv", out / _SETTINGS_FILE
     if out.exists() and any(out.iterdir()):
@@ -153,7 +155,9 @@ def make_steps(
         name = f"videos/{index:05d}.mp4"
         rng = np.random.default_rng([seed, index])
         empty = index % 20 == 19
-        video = render_steps(rng, seconds=seconds, fps=fps, size=size, classes=() if empty else STEPS)
+        video = render_steps(
+            rng, seconds=seconds, fps=fps, size=size, objects=objects, classes=() if empty else STEPS
+        )
         if not (out / name).is_file():
             write_video(out / name, video.frames, fps=fps)
         split = "val" if int((index + 1) * val) > int(index * val) else "train"

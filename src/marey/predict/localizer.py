@@ -1,0 +1,133 @@
+"""From features of a video to its timeline: the one way in which a trained localizer is asked.
+
+Features come in parts, are seen in overlapping stretches, and only what counts of each is kept: memory does not
+grow with the length of the video, but for the segments themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from marey.data.annotated import TimeMap
+from marey.data.features import Features
+from marey.errors import DataError
+from marey.localize.crops import stretches
+from marey.localize.decode import DecodeConfig, candidates, settle
+from marey.localize.ms_tcn import MSTCN
+from marey.localize.pyramid import Localizer
+from marey.types import Segment
+
+_POSITIONS = 4096  # of the grid that the network sees at once
+
+
+@dataclass(frozen=True)
+class LocalizerPredictor:
+    """A trained localizer, or dense labeller, on a device.
+
+    Attributes:
+        model: in eval mode.
+        class_names: K names; a dense labeller has the background behind them.
+        decode: how segments are read from points.
+        device: where it runs.
+        positions: of the grid, seen at once.
+    """
+
+    model: Localizer | MSTCN
+    class_names: tuple[str, ...]
+    decode: DecodeConfig
+    device: str = "cpu"
+    positions: int = _POSITIONS
+
+    def segments(self, parts: Iterable[Features], total: int, time: TimeMap) -> list[Segment]:
+        """What happens in a video, best first; of a dense labeller, in order.
+
+        Args:
+            parts: the features in order, `(n, D)` at a time.
+            total: T, how many positions there are in all.
+            time: where they lie.
+
+        Raises:
+            DataError: NaN or infinity among the features, or another number of positions than `total`.
+        """
+        if isinstance(self.model, MSTCN):
+            labels, scores = self.labels(parts, total)
+            return self.runs(labels, scores, time)
+        found = []
+        seen = stretches(total, self.positions)
+        for (first, stop, begin, end), x_TD in zip(seen, _seen(parts, seen), strict=True):
+            with torch.inference_mode():
+                logits, offsets, _ = self.model(torch.from_numpy(x_TD)[None].to(self.device))
+            points = self.model.points(stop - first)
+            position = points.position.cpu().numpy().astype(np.float64) + first
+            counted = (position >= begin) & (position < end)
+            found.append(
+                candidates(
+                    torch.sigmoid(logits[0].float()).cpu().numpy()[counted],
+                    offsets[0].float().cpu().numpy()[counted],
+                    position[counted],
+                    points.stride.cpu().numpy().astype(np.float64)[counted],
+                    extent=time.extent,
+                    config=self.decode,
+                )
+            )
+        joined = [np.concatenate(column) for column in zip(*found, strict=True)]
+        segments, labels, scores = settle(
+            joined[0], joined[1].astype(np.int64), joined[2], config=self.decode, stretches=len(seen)
+        )
+        seconds = time.to_seconds(segments).clip(time.start, time.end)
+        return [
+            Segment(float(s), float(e), self.class_names[k], float(x))
+            for (s, e), k, x in zip(seconds, labels, scores, strict=True)
+        ]
+
+    def labels(self, parts: Iterable[Features], total: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """A dense labeller's class of every position (K: background), and its probability; each `(T,)`."""
+        assert isinstance(self.model, MSTCN)
+        labels, scores = [], []
+        seen = stretches(total, self.positions)
+        for (first, _, begin, end), x_TD in zip(seen, _seen(parts, seen), strict=True):
+            with torch.inference_mode():
+                logits = self.model(torch.from_numpy(x_TD)[None].to(self.device))[-1, 0]
+            p = logits[begin - first : end - first].float().softmax(dim=-1).max(dim=-1)
+            labels.append(p.indices.cpu().numpy())
+            scores.append(p.values.cpu().numpy().astype(np.float64))
+        return np.concatenate(labels), np.concatenate(scores)
+
+    def runs(self, labels: NDArray[np.int64], scores: NDArray[np.float64], time: TimeMap) -> list[Segment]:
+        """Stretches of one label as segments, without the background; the score is the mean probability."""
+        change = np.flatnonzero(np.diff(labels)) + 1
+        first, stop = np.append(0, change), np.append(change, len(labels))
+        edges = time.to_seconds(np.append(first, len(labels)) - 0.5)
+        edges[0], edges[-1] = time.start, time.end
+        return [
+            Segment(
+                float(edges[i]), float(edges[i + 1]), self.class_names[labels[a]], float(scores[a:b].mean())
+            )
+            for i, (a, b) in enumerate(zip(first, stop, strict=True))
+            if labels[a] < len(self.class_names) and edges[i + 1] > edges[i]
+        ]
+
+
+def _seen(parts: Iterable[Features], seen: list[tuple[int, int, int, int]]) -> Iterator[Features]:
+    """The features of each stretch, out of parts of any length; what no later stretch needs is let go."""
+    source = iter(parts)
+    held: list[Features] = []
+    begin = 0  # the position that `held` begins with
+    for first, stop, _, _ in seen:
+        have = begin + sum(map(len, held))
+        while have < stop:
+            part = next(source, None)
+            if part is None:
+                raise DataError(f"there are {have} positions of features, and {seen[-1][1]} were announced.")
+            if not np.isfinite(part).all():
+                raise DataError(f"the features have NaN or infinity after position {have}.")
+            held.append(np.asarray(part, dtype=np.float32))
+            have += len(part)
+        joined = np.concatenate(held)[first - begin :]
+        held, begin = [joined], first
+        yield joined[: stop - first]
