@@ -57,7 +57,7 @@ def test_padding_changes_no_logit(name: str, real: int, more: int, garbage: floa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @lengths_and_garbage
 def test_padding_changes_no_logit_at_any_length(
     name: str, real: int, more: int, garbage: float | None, seed: int
