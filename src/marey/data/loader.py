@@ -110,7 +110,7 @@ class Loader:
 
         Raises:
             DataError: the first sample that cannot be loaded, under the policy `error`.
-        WorkerError: a worker died or hung; names its sample.
+            WorkerError: a worker died or hung; names its sample.
         """
         for number, loaded in enumerate(self._loaded(), self._order.start):
             self.clamped.update(loaded.clamped)
@@ -132,7 +132,8 @@ class Loader:
         self._watch.start(workers)
         try:
             yield from batches
-        except RuntimeError as error:  # torch says that a worker is gone, and not over what
+        # torch says that a worker is gone, and not over what; or a batch was on its way that went with its worker
+        except (RuntimeError, OSError, EOFError) as error:
             named = self._watch.error(workers)
             if named is None:
                 raise

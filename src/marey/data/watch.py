@@ -76,6 +76,7 @@ class Watch:
     def error(self, workers: Sequence[BaseProcess]) -> WorkerError | None:
         """The error that names the first worker that is gone, and the sample that it had in hand."""
         for number, process in enumerate(workers):
+            process.join(0.2)  # its connections are closed a moment before it counts as ended
             if number in self._hung or not process.is_alive():
                 return self._error(number, process.exitcode)
         return None
