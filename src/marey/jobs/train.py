@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from marey.config import read_yaml, to_tree, to_yaml
+from marey.data.features import FeatureFolder
 from marey.data.manifest import Manifest
 from marey.errors import CheckpointError, ConfigError
 from marey.files import write_text
@@ -50,6 +51,8 @@ def train(
     from marey.predict.device import choose_device
     from marey.training.log import RunLog, check_loggers
 
+    if config.features is not None:
+        FeatureFolder.open(config.features)  # a folder that is none is said to be none of features
     manifest = Manifest.read(config.data, root=config.root, files=config.features is None)
     manifest, parts, rule = parts_of(manifest, config)
     choose_device(config.system.device)  # said before anything is written
