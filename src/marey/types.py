@@ -59,6 +59,39 @@ class Segment:
 
 
 @dataclass(frozen=True, eq=False)
+class VideoTimeline:
+    """What happens when in one video: the answer to "where?", as `Prediction` is the answer to "what?".
+
+    Attributes:
+        path: the video.
+        start, end: the stretch that was judged, seconds on the video's own clock.
+        segments: what was found, with scores, in order of time; they may overlap.
+        class_names: K names, in the order of `scores`.
+        times: float64 `(T,)`, instants in seconds at which the classes were scored; empty where they were not.
+        scores: float32 `(T, K)` in 0–1, the probability of each class at each instant.
+        truth: what was annotated, or None where nothing is known.
+        protocol: how: "anchor-free pyramid on 1,204 positions, 2.0/s".
+    """
+
+    path: str
+    start: float
+    end: float
+    segments: tuple[Segment, ...]
+    class_names: tuple[str, ...]
+    times: FloatArray
+    scores: NDArray[np.float32]
+    truth: tuple[Segment, ...] | None = None
+    protocol: str = ""
+
+    def __post_init__(self) -> None:
+        assert self.scores.shape == (len(self.times), len(self.class_names))
+
+    @property
+    def duration(self) -> float:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """What a model says of one video or one segment of it.
 
