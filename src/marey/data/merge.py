@@ -75,7 +75,7 @@ def _marks(table: pa.Table) -> NDArray[np.uint64]:
     Of a path it is the sum of its bytes b_j·r^j modulo 2^64; the powers run on over many paths at once, and
     each sum is brought back to r^0 at the end.
     """
-    parts = [np.zeros(0, np.uint64)]
+    marks, done = np.empty(table.num_rows, np.uint64), 0
     forth = back = np.ones(0, np.uint64)
     for chunk in table["path"].chunks:
         for begin in range(0, len(chunk), _ROWS):
@@ -85,11 +85,12 @@ def _marks(table: pa.Table) -> NDArray[np.uint64]:
             if len(raw) > len(forth):
                 forth, back = _powers(_R, 2 * len(raw)), _powers(pow(_R, -1, 2**64), 2 * len(raw))
             at = offsets[:-1] - offsets[0]
-            parts.append(np.add.reduceat(raw * forth[: len(raw)], at) * back[at])
-    marks = np.concatenate(parts)
+            marks[done : done + len(some)] = np.add.reduceat(raw * forth[: len(raw)], at) * back[at]
+            done += len(some)
     for name, factor in (("start", 0x9E3779B97F4A7C15), ("end", 0xC2B2AE3D27D4EB4F)):
-        seconds = pc.fill_null(table[name], -1.0).to_numpy() + 0.0
-        marks += seconds.view(np.uint64) * np.uint64(factor)
+        if table[name].null_count < len(marks):
+            seconds = pc.fill_null(table[name], -1.0).to_numpy() + 0.0
+            marks += seconds.view(np.uint64) * np.uint64(factor)
     return marks
 
 

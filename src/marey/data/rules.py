@@ -122,6 +122,8 @@ def seconds(table: pa.Table, name: str, origin: Origin, path: pa.ChunkedArray) -
     column = table[name]
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         column = text(column)
+        if column.null_count == len(column):
+            return pa.chunked_array([pa.nulls(len(column), pa.float64())])
         bad = [i for i, cell in enumerate(column.to_pylist()) if cell is not None and not _is_number(cell)]
         if bad:
             raise refuse(
@@ -169,7 +171,7 @@ def split_names(column: pa.ChunkedArray, origin: Origin, path: pa.ChunkedArray) 
             origin, empty, path, f"no split, where others have one ({present}).",
             "a row without a split would be in no part of the data: name one, or leave the whole column empty",
         )  # fmt: skip
-    if not known:
+    if all(name == meant for name, meant in known.items()):
         return column
     written, meant = list(known), [known[name] for name in known]
     return pc.take(pa.array(meant, pa.string()), pc.index_in(column, pa.array(written, pa.string())))

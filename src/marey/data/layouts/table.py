@@ -19,6 +19,8 @@ _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _SEPARATORS = (",", ";", "\t")
 _BLOCK = 1 << 20  # bytes read at once
+_PIECE = 1 << 18  # bytes parsed at once; many pieces are read ahead
+_LONGEST = 1 << 30  # bytes of a column in one piece; its offsets are 32 bits wide
 
 
 def read_csv(path: Path, root: Path) -> RawRows:
@@ -40,17 +42,57 @@ def read_csv(path: Path, root: Path) -> RawRows:
         try:
             header = first[0].decode("utf-8")
             separator = max(_SEPARATORS, key=header.count)
-            table = pacsv.read_csv(
-                path,
-                read_options=pacsv.ReadOptions(block_size=_BLOCK),
-                parse_options=pacsv.ParseOptions(delimiter=separator, newlines_in_values=quotes),
-                convert_options=_as_text(header, separator),
-            )
+            table = _read_in_blocks(path, header, separator, quotes)
         except (UnicodeDecodeError, pa.ArrowInvalid):
             return _read_carefully(path, root)
         if len(lines) == table.num_rows + 1:  # else a quoted cell holds a newline
             return RawRows(table, Origin(path.name, "line", lines[1:]), root)
     return _read_carefully(path, root)
+
+
+def _read_in_blocks(path: Path, header: str, separator: str, quotes: bool) -> pa.Table:
+    """The cells, gathered column by column: a block's own memory goes back before the next is read, on one thread.
+    A table of the blocks themselves would leave holes between them, more than the cells take."""
+    reader = pacsv.open_csv(
+        path,
+        read_options=pacsv.ReadOptions(block_size=_PIECE, use_threads=False),
+        parse_options=pacsv.ParseOptions(delimiter=separator, newlines_in_values=quotes),
+        convert_options=_as_text(header, separator),
+    )
+    gathered = [_Column() for _ in reader.schema]
+    for block in reader:
+        for column, cells in zip(gathered, block.columns, strict=True):
+            column.add(cells)
+    pa.default_memory_pool().release_unused()
+    return pa.table([column.whole() for column in gathered], names=reader.schema.names)
+
+
+class _Column:
+    """Text without nulls that grows at its end."""
+
+    def __init__(self) -> None:
+        self.chunks: list[pa.Array] = []
+        self._start()
+
+    def _start(self) -> None:
+        self.ends, self.data = bytearray(4), bytearray()  # the first offset is 0
+
+    def add(self, cells: pa.StringArray) -> None:
+        offsets = np.frombuffer(cells.buffers()[1], np.int32)[cells.offset : cells.offset + len(cells) + 1]
+        if len(self.data) > _LONGEST - (offsets[-1] - offsets[0]):
+            self._close()
+        self.ends += (offsets[1:] + np.int32(len(self.data) - offsets[0])).data
+        if cells.buffers()[2] is not None:
+            self.data += memoryview(cells.buffers()[2])[offsets[0] : offsets[-1]]
+
+    def _close(self) -> None:
+        ends, data = pa.py_buffer(self.ends), pa.py_buffer(self.data)
+        self.chunks.append(pa.StringArray.from_buffers(len(self.ends) // 4 - 1, ends, data))
+        self._start()
+
+    def whole(self) -> pa.ChunkedArray:
+        self._close()
+        return pa.chunked_array(self.chunks)
 
 
 def _read_carefully(path: Path, root: Path) -> RawRows:
@@ -149,7 +191,7 @@ def _record_lines(path: Path) -> tuple[Index, bool]:
             after_cr = bool(raw[-1] == 13)
     if open_length > int(after_cr):
         found.append(np.array([line]))
-    return (np.concatenate(found).astype(np.int64) if found else np.zeros(0, np.int64)), quotes
+    return (np.concatenate(found).astype(np.int64, copy=False) if found else np.zeros(0, np.int64)), quotes
 
 
 def _parsed_lines(data: bytes, separator: str) -> Index:
