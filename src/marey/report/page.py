@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
-# The page may show its own images and style, and nothing else: no script, no request to anywhere.
+# A page may show its own images and style, and nothing else: no script, no request to anywhere.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -92,14 +93,27 @@ def note(*parts: object) -> Markup:
     return tag("p", *parts, class_="note")
 
 
-def document(title: str, body: Markup) -> str:
-    """The whole page: one file, no scripts, no addresses."""
-    style = resources.files("marey.report").joinpath("report.css").read_text(encoding="utf-8")
+def document(title: str, body: Markup, *, style: str = "", script: str = "", media: bool = False) -> str:
+    """The whole page: one file that fetches nothing.
+
+    Args:
+        style: more of it, after the report's.
+        script: runs at the end of the page. It is named by its hash in the page's policy, so that nothing else runs.
+        media: whether the page may play videos of the folder that it lies in, or of its own.
+    """
+    sheet = resources.files("marey.report").joinpath("report.css").read_text(encoding="utf-8") + style
+    policy = _POLICY
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+        policy += f"; script-src 'sha256-{digest}'"
+    if media:
+        policy += "; media-src 'self' file: data:"
+    running = f"<script>{script}</script>\n" if script else ""
     return (
         "<!doctype html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"<title>{text(title)}</title>\n<style>\n{sheet}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n{running}</body>\n</html>\n"
     )

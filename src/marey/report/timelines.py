@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from marey.report.plots import ACCENT, COOL, INK, RULE, SERIES, SOFT, WIDTH, _figure, _plain
+from marey.report.lanes import SURE, Lane, certainty, clock_text, lanes
+from marey.report.plots import ACCENT, COOL, DPI, FAINT, INK, RULE, SERIES, SOFT, WIDTH, _figure, _plain
 from marey.types import Segment
 
-MAX_LANES = 24
-_SURE = 0.15  # predictions below this score are noise on a picture; the files have them
+TRACK = "#dcd8cf"
+_LONG = 120.0  # seconds: longer videos have wider pictures
+_LANE, _MORE = 0.34, 0.13  # inches: a lane, and what every row more of overlapping segments adds
 
 
 def timeline(
@@ -24,7 +28,7 @@ def timeline(
     end: float,
     title: str = "",
     scores: tuple[NDArray[Any], NDArray[Any], Sequence[str]] | None = None,
-    least: float = _SURE,
+    least: float = SURE,
 ) -> Figure:
     """One video's timeline.
 
@@ -33,44 +37,59 @@ def timeline(
         true: what was annotated, or None where nothing is known.
         start, end: of the video, seconds.
         title: above it.
-        scores: times `(T,)`, scores `(T, K)` and the K names, drawn as a line in each lane.
+        scores: times `(T,)`, scores `(T, K)` and the K names, drawn as a filled track in each lane.
         least: smallest score that is drawn.
     """
-    shown = [s for s in predicted if s.score is None or s.score >= least]
-    names = list(dict.fromkeys(s.label for s in sorted([*(true or ()), *shown], key=lambda s: s.start)))
-    left_out = names[MAX_LANES:]
-    names = names[:MAX_LANES] or ["nothing happens"]
-    figure, (axis,) = _figure(WIDTH * 1.5, 0.8 + 0.34 * len(names))
-    lane = {name: i for i, name in enumerate(names)}
-    for i, name in enumerate(names):
-        axis.axhline(i, color=RULE, lw=0.8, zorder=0)
-        if scores is not None and name in scores[2]:
-            track = scores[1][:, list(scores[2]).index(name)]
-            axis.fill_between(scores[0], i + 0.42, i + 0.42 - 0.84 * track, color=RULE, lw=0, zorder=0.5)
-    for kind, segments, offset, color in (
-        ("true", true or (), -0.38, COOL),
-        ("predicted", shown, 0.02, ACCENT),
-    ):
-        height = 0.36 if true is not None else 0.6
-        below = offset if true is not None else -0.3
-        if kind == "true" and true is None:
-            continue
-        for s in segments:
-            if s.label in lane:
-                solid = 0.85 if s.score is None else 0.2 + 0.7 * float(np.clip(s.score, 0, 1))
+    shown = lanes(predicted, true, least=least, scores=scores)
+    end = max(end, start + 1e-3)
+    rows = [max(lane.true_rows, 1) * shown.annotated + max(lane.found_rows, 1) for lane in shown.lanes]
+    heights = [_LANE + _MORE * max(0, n - 1 - shown.annotated) for n in rows]
+    wide = WIDTH * (1.5 if end - start <= _LONG else 2.4)
+    figure, (axis,) = _figure(wide, 1.0 + sum(heights))
+    thinnest = (end - start) / (wide * DPI) * 2.5  # two and a half pixels, so that none is lost to the eye
+    top, middles = 0.0, []
+    for lane, height in zip(shown.lanes, heights, strict=True):
+        bottom = top + height
+        middles.append((top + bottom) / 2)
+        axis.axhline(bottom, color=FAINT, lw=0.6, zorder=0)
+        if lane.scores is not None:
+            track = bottom - (height - 0.04) * np.clip(lane.scores, 0, 1)
+            axis.fill_between(shown.times, bottom, track, color=TRACK, lw=0, zorder=0.5)
+        split = top + height * (max(lane.true_rows, 1) / sum_rows(lane) if shown.annotated else 0)
+        for placed, of, first, last, color in (
+            (lane.true, lane.true_rows, top, split, COOL),
+            (lane.found, lane.found_rows, split, bottom, ACCENT),
+        ):
+            for segment, row in placed:
+                high = (last - first - 0.06) / of
                 axis.barh(
-                    lane[s.label] + below + height / 2, s.end - s.start, height, s.start, color=color, alpha=solid,
-                    ec="white", lw=0.6,
+                    first + 0.03 + (row + 0.5) * high, max(segment.end - segment.start, thinnest), 0.86 * high,
+                    segment.start, color=color, alpha=0.25 + 0.65 * min(certainty(segment), 1.0), lw=0,
                 )  # fmt: skip
-    axis.set_yticks(range(len(names)), _plain(names, 22), fontsize=8)
-    axis.set(xlim=(start, max(end, start + 1e-3)), ylim=(len(names) - 0.5, -0.5))
-    axis.set_xlabel("seconds", color=SOFT, fontsize=8.5)
+        top = bottom
+    axis.set_yticks(middles, _plain([lane.name or "nothing happens" for lane in shown.lanes], 26), fontsize=8)
+    axis.set(xlim=(start, end), ylim=(top, 0))
+    long = end - start > _LONG
+    axis.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 1.5, 3, 6, 10] if long else [1, 2, 5, 10]))
+    if long:
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda t, _: clock_text(t, 0)))
+    axis.set_xlabel("minutes and seconds" if long else "seconds", color=SOFT, fontsize=8.5)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
-    words = title + (f"  (and {len(left_out)} more classes)" if left_out else "")
-    if words:
-        axis.set_title(_plain([words], 90)[0], fontsize=8.5, color=INK, loc="left")
+    more = f"  (and {len(shown.left_out)} more classes)" if shown.left_out else ""
+    axis.set_title(_plain([title], 90)[0] + more, fontsize=8.5, color=INK, loc="left")
+    key = [Patch(color=COOL, label="annotated")] * shown.annotated + [Patch(color=ACCENT, label="found")]
+    key += [Patch(color=TRACK, label="score")] * bool(len(shown.times))
+    axis.legend(
+        handles=key, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=7.5, frameon=False,
+        borderaxespad=0.2, handlelength=1, handleheight=0.8,
+    )  # fmt: skip
     return figure
+
+
+def sum_rows(lane: Lane) -> int:
+    """Rows of both kinds, of which each has one at least."""
+    return max(lane.true_rows, 1) + max(lane.found_rows, 1)
 
 
 def recall_curves(evaluators: Mapping[str, Mapping[str, Any]]) -> Figure:

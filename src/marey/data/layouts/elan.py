@@ -8,8 +8,8 @@ from __future__ import annotations
 import warnings
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape, quoteattr
 
+from marey.data.layouts.elan_document import CLOCK, Annotation, Tier, document, one_family
 from marey.data.layouts.gather import Gathered
 from marey.data.layouts.layout import How, Layout, Source
 from marey.data.layouts.media import find_media
@@ -36,8 +36,9 @@ def found(source: Source) -> str:
 def read(source: Source, how: How) -> RawRows:
     """A row is an annotation of a tier with times. Where several tiers have such, --label names the one meant.
 
-    Times are ELAN's, moved by the `TIME_ORIGIN` of the video. Annotations that hang on others and have no times of
-    their own are passed over; a time slot without a value is a fault.
+    Tiers "NAME", "NAME 2", … hold what overlaps, and are one. Times are ELAN's, moved by the `TIME_ORIGIN` of the
+    video and by where its own clock begins, if marey wrote that down. Annotations that hang on others and have no
+    times of their own are passed over; a time slot without a value is a fault.
     """
     rows = Gathered(source, how)
     stems = Stems(rows)
@@ -49,6 +50,7 @@ def read(source: Source, how: How) -> RawRows:
             continue
         path = find_media(rows, stems, file, media.line, _address(media))
         origin = rows.number(file, media.line, media.attributes.get("TIME_ORIGIN", "0"), "TIME_ORIGIN") or 0.0
+        origin += 1000 * _clock(rows, file, root)
         slots = {
             slot.attributes.get("TIME_SLOT_ID", ""): slot.attributes.get("TIME_VALUE")
             for slot in (root.first("TIME_ORDER") or root).all("TIME_SLOT")
@@ -106,52 +108,55 @@ def _tiers(rows: Gathered, file: Path, root: Element) -> list[Element]:
     timed = [t for t in root.all("TIER") if any(a.first("ALIGNABLE_ANNOTATION") for a in t.all("ANNOTATION"))]
     names = [tier.attributes.get("TIER_ID", "") for tier in timed]
     if rows.how.label is not None:
+        asked = rows.how.label
         every = [tier.attributes.get("TIER_ID", "") for tier in root.all("TIER")]
-        if rows.how.label not in every:
-            near = did_you_mean(rows.how.label, every)
-            rows.fault(
-                file, root.line, f"there is no tier {rows.how.label!r}.{near}", f"tiers: {', '.join(every)}"
-            )
-        return [tier for tier, name in zip(timed, names, strict=True) if name == rows.how.label]
-    if len(timed) > 1:
+        kinds = [tier.attributes.get("LINGUISTIC_TYPE_REF", "") for tier in root.all("TIER")]
+        if asked in every:
+            return [
+                t for t, name in zip(timed, names, strict=True) if one_family([asked, name]) or name == asked
+            ]
+        if asked not in kinds:
+            near = did_you_mean(asked, [*every, *kinds])
+            rows.fault(file, root.line, f"there is no tier {asked!r}.{near}", f"tiers: {', '.join(every)}")
+        return [tier for tier in timed if tier.attributes.get("LINGUISTIC_TYPE_REF") == asked]
+    if not one_family(names):
         rows.fault(
             file, root.line, f"{len(timed)} tiers have annotations with times: {', '.join(names)}.",
-            "say which holds the classes: --label TIER",
+            "say which holds the classes: --label TIER, or the type that several tiers have",
         )  # fmt: skip
         return []
     return timed
 
 
+def _clock(rows: Gathered, file: Path, root: Element) -> float:
+    for entry in (root.first("HEADER") or root).all("PROPERTY"):
+        if entry.attributes.get("NAME") == CLOCK:
+            return rows.number(file, entry.line, entry.text.strip(), CLOCK) or 0.0
+    return 0.0
+
+
 def write(manifest: Manifest, out: Path, how: How) -> list[Path]:
-    """One `.eaf` a video, with one tier. Times are rounded to milliseconds, which is said where it changes them."""
+    """One `.eaf` a video, with one tier, or several where segments overlap. Times are rounded to milliseconds, which
+    is said where it changes them."""
     going = Outgoing(manifest, how, "ELAN", segments=True, several=True)
     moved = 0
     texts: dict[str, str] = {}
+    tier = how.label or "class"
     for path, segments in going.by_video().items():
-        slots: list[str] = []
-        annotations: list[str] = []
+        annotations: list[Annotation] = []
         for row in segments:
             if row["start"] is None or row["end"] is None:
                 going.refuse(row, "an annotation has a start and an end.")
-            times = [round(row[name] * 1000) for name in ("start", "end")]
-            moved += any(abs(t / 1000 - row[n]) > 1e-9 for t, n in zip(times, ("start", "end"), strict=True))
-            for name in row["label"].split("|"):
-                first = len(slots) + 1
-                slots += [
-                    f'<TIME_SLOT TIME_SLOT_ID="ts{first + n}" TIME_VALUE="{t}"/>' for n, t in enumerate(times)
-                ]
-                annotations.append(
-                    f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{len(annotations) + 1}"'
-                    f' TIME_SLOT_REF1="ts{first}" TIME_SLOT_REF2="ts{first + 1}">'
-                    f"<ANNOTATION_VALUE>{escape(name)}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>"
-                )
+            start, end = (round(row[name] * 1000) for name in ("start", "end"))
+            moved += any(abs(t / 1000 - row[n]) > 1e-9 for t, n in ((start, "start"), (end, "end")))
+            annotations += [(start, end, name) for name in row["label"].split("|")]
         stem = PurePosixPath(path).stem
         if stem in texts:
             raise ManifestError(
                 f"two videos are called {stem!r}, and each has a file of its name.",
                 where=manifest.origin.name,
             )
-        texts[stem] = _document(path, how.label or "class", slots, annotations)
+        texts[stem] = document(path, {tier: Tier(tier, annotations)})
     if moved:
         warnings.warn(
             f"ELAN counts milliseconds: {moved} segments were moved by less than one.",
@@ -159,22 +164,6 @@ def write(manifest: Manifest, out: Path, how: How) -> list[Path]:
             stacklevel=4,
         )
     return [put(out / f"{stem}.eaf", text) for stem, text in texts.items()]
-
-
-def _document(path: str, tier: str, slots: list[str], annotations: list[str]) -> str:
-    lines = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        '<ANNOTATION_DOCUMENT AUTHOR="" DATE="1970-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0"'
-        ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
-        ' xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd">',
-        '<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">',
-        f'<MEDIA_DESCRIPTOR MEDIA_URL={quoteattr(path)} MIME_TYPE="video/*" RELATIVE_MEDIA_URL={quoteattr(path)}/>',
-        "</HEADER>", "<TIME_ORDER>", *slots, "</TIME_ORDER>",
-        f'<TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID={quoteattr(tier)}>', *annotations, "</TIER>",
-        '<LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="default-lt" TIME_ALIGNABLE="true"/>',
-        "</ANNOTATION_DOCUMENT>",
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
 
 
 LAYOUT = Layout("elan", "ELAN", ".eaf files, a tier of annotations", found, read, write, takes=("label",))
