@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from marey.data.features import FeatureFolder, FeatureGrid, Features, StoredFeatures, check_widths
 from marey.data.timelines import FloatArray, Timeline
 from marey.errors import DataError
+from marey.video.known import open_known
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def annotate(folder: FeatureFolder, timelines: Sequence[Timeline]) -> tuple[list
     found, total = [], 0
     for timeline in timelines:
         stored = folder.of_video(timeline.path)
-        time = time_map(stored, timeline.path)
+        time = time_map(stored, timeline.path, check_video=True)
         array = stored.array
         if not np.isfinite(array).all():
             bad = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
@@ -96,11 +98,17 @@ def annotate(folder: FeatureFolder, timelines: Sequence[Timeline]) -> tuple[list
     return found, total
 
 
-def time_map(stored: StoredFeatures, path: str) -> TimeMap:
+def time_map(stored: StoredFeatures, path: str, *, check_video: bool = False) -> TimeMap:
     """Where the positions of a video's features lie in time.
 
+    Args:
+        stored: the features.
+        path: the video that they are said to be of.
+        check_video: look at the video's length where the features do not say theirs (they come from elsewhere) and the
+            file is there.
+
     Raises:
-        DataError: nothing says so, or their number does not fit the length that their JSON gives.
+        DataError: nothing says so, or their number does not fit the length that their JSON gives, or the video has.
     """
     if stored.grid is None:
         raise DataError(
@@ -112,6 +120,8 @@ def time_map(stored: StoredFeatures, path: str) -> TimeMap:
     covered = grid.cells(len(stored)) / grid.fps
     duration = stored.info.get("duration")
     if duration is None:  # from elsewhere: what the positions cover is all that is known
+        if check_video and Path(path).is_file():
+            _check_video(stored, grid, start + covered, path)
         return TimeMap(grid, start, start + covered)
     # The last position may reach over the end by less than a stride, or over a video shorter than a window.
     most = max(grid.step, grid.window if len(stored) == 1 else 0.0) + 1 / grid.fps
@@ -123,3 +133,17 @@ def time_map(stored: StoredFeatures, path: str) -> TimeMap:
             where=f"{stored.path} ({path})",
         )
     return TimeMap(grid, start, start + float(duration))
+
+
+def _check_video(stored: StoredFeatures, grid: FeatureGrid, end: float, path: str) -> None:
+    """Other tools leave out what does not fill a window, or round frame rates: a window and a step, and 2% of the
+    length, may be missing or too much. A wrong frame rate or another video differs by more."""
+    with open_known(path) as reader:
+        last = float(reader.info.end)
+        allowed = grid.window + grid.step + 0.02 * reader.info.duration
+    if abs(end - last) > allowed:
+        raise DataError(
+            f"{len(stored)} positions of this grid ({grid}) reach to {end:.2f} s, and the video to {last:.2f} s.",
+            "is fps in features.json the rate at which these features were made? or are they of another video?",
+            where=f"{stored.path} ({path})",
+        )

@@ -21,7 +21,7 @@ from marey.data.manifest import Sample
 from marey.data.motion import STILL, FlowSource, compute_fields, wanted_pairs
 from marey.errors import ConfigError, SegmentError
 from marey.spec import InputSpec
-from marey.types import Clip, FloatArray
+from marey.types import BoolArray, Clip, FloatArray
 from marey.video.known import open_known
 from marey.video.picture import scaled_size
 from marey.video.reader import Truncated, frames_shown
@@ -182,6 +182,20 @@ def read_clip(
     `load_views` tell what the arguments are."""
     sampler = sampler_from_dict(spec.sampler) if sampler is None else sampler
     times, mask = choose_times(reader, span, sampler, view, rng, jitter)
+    return clip_at(reader, times, mask, spec, sampler=sampler, flow=flow, disturb=disturb)
+
+
+def clip_at(
+    reader: ClipReader,
+    times: FloatArray,
+    mask: BoolArray,
+    spec: InputSpec,
+    *,
+    sampler: Sampler,
+    flow: FlowSource | None = None,
+    disturb: Callable[[Clip], Clip] | None = None,
+) -> Clip:
+    """`read_clip` at times that `sampler` has chosen already: `(T,)`, with the mask of those that are real."""
     size = resized(reader.info.height, reader.info.width, spec)
     if "flow" not in spec.modalities:
         clip = reader.frames_at(times[mask], size=size)

@@ -21,7 +21,14 @@ from marey.data.splits import check_split, grouping, split
 from marey.data.timelines import Timeline, timelines
 from marey.errors import CheckpointError, ConfigError, DataError
 from marey.files import key_of, write_json, write_text
-from marey.jobs.timelines import average_map, dense_scores, judge_run, segments_of, write_timelines
+from marey.jobs.timelines import (
+    average_map,
+    dense_scores,
+    judge_run,
+    segments_of,
+    sure_score,
+    write_timelines,
+)
 from marey.localize.proposing import Proposal, propose, propose_step
 from marey.runs import RunFolder
 from marey.training.localizer_config import LocalizerConfig
@@ -164,6 +171,11 @@ def _train(
     )
     weights = run.weights / "best.safetensors"
     extra = {"decode": asdict(config.decode), "background": config.background, "proposal": asdict(proposal)}
+    if config.task == "localize":
+        held_out = [
+            item for item in annotated if item.timeline.split == "val" and len(item.timeline)
+        ] or judged
+        extra["sure"] = sure_score(predictor(best), held_out, names)
     save_localizer(
         weights, kind, kwargs, best.state_dict(), class_names=names, features=folder.settings, extra=extra
     )

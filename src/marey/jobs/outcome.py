@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from marey.data.lengths import median_length
 from marey.data.manifest import Manifest
 from marey.data.splits import grouping
 from marey.files import write_json
@@ -149,7 +150,10 @@ class Outcome:
             )
         save_model(
             weights, saved.model, class_names=manifest.class_names, multi_label=manifest.multi_label,
-            extra={**saved.extra, "temperature": temperature, "chosen": chosen, "data": Path(config.data).name},
+            extra={
+                **saved.extra, "temperature": temperature, "chosen": chosen, "data": Path(config.data).name,
+                "clip_seconds": median_length(manifest, part.train),
+            },
         )  # fmt: skip
         self._files.append(weights)
         self.protocol = protocol_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from marey.metrics.activitynet import predictions_to_json
 from marey.metrics.localization import THUMOS, activitynet_map
 from marey.metrics.segmentation import segmentation_scores
 from marey.metrics.segments import SegmentTable
-from marey.metrics.timelines import judge_timelines
+from marey.metrics.timelines import judge_timelines, score_curve
 from marey.types import Segment
 
 if TYPE_CHECKING:
@@ -65,15 +65,19 @@ def write_timelines(
         run / "predictions.json",
         predictions_to_json(SegmentTable.from_segments(predictions, labels=names)),
     )
+    truth = {item.timeline.path: true_segments(item.timeline, names) for item in judged}
+    write_segments(run, predictions, truth)
+
+
+def write_segments(
+    run: Path, predictions: Mapping[str, Sequence[Segment]], truth: Mapping[str, Sequence[Segment]]
+) -> None:
+    """segments.csv with what was true and what was predicted in each video of `truth`: what a report draws."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "kind", "label", "start", "end", "score"))
-    for item in judged:
-        path = item.timeline.path
-        for kind, segments in (
-            ("true", true_segments(item.timeline, names)),
-            ("predicted", predictions[path]),
-        ):
+    for path, true in truth.items():
+        for kind, segments in (("true", true), ("predicted", predictions.get(path, ()))):
             for s in segments:
                 score = "" if s.score is None else f"{s.score:.6f}"
                 writer.writerow((path, kind, s.label, f"{s.start:.3f}", f"{s.end:.3f}", score))
@@ -92,6 +96,19 @@ def average_map(predictor: LocalizerPredictor, judged: Sequence[Annotated], name
     )
     truth = truth_table([item.timeline for item in judged], names)
     return float(activitynet_map(table, truth, THUMOS)["average_map"])
+
+
+def sure_score(
+    predictor: LocalizerPredictor, judged: Sequence[Annotated], names: Sequence[str]
+) -> dict[str, Any]:
+    """The score from which on predictions are most often right (F1 at tIoU 0.5), and on which split: what is told to
+    people of a video that nobody annotated."""
+    table = SegmentTable.from_segments(
+        {item.timeline.path: segments_of(predictor, item) for item in judged}, labels=names
+    )
+    curve = score_curve(table, truth_table([item.timeline for item in judged], names), 0.5)
+    best = max(curve, key=lambda point: point["f1"])
+    return {"score": best["score"], "f1": best["f1"], "split": str(judged[0].timeline.split)}
 
 
 def dense_scores(

@@ -110,6 +110,12 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> SavedMod
     """
     path = Path(path)
     state, about = read_tensors(path)
+    if "localizer" in about:
+        raise CheckpointError(
+            "this is a localizer, which says when and not what, and no network of videos by itself.",
+            "marey localize takes it",
+            where=str(path),
+        )
     try:
         model = create_model(about["name"], **about["kwargs"])
         model.spec = InputSpec.from_dict(about["spec"])

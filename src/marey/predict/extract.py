@@ -51,7 +51,7 @@ class Extractor:
 
         The next part is decoded while the network computes.
         """
-        for clip in _ahead(self._parts(reader, self.instants(reader, span))):
+        for clip in ahead(self._parts(reader, self.instants(reader, span))):
             yield self.of_clip(clip)
 
     def of_clip(self, clip: Clip) -> Features:
@@ -113,7 +113,7 @@ class Extractor:
             )
 
 
-def _ahead(items: Iterator[T]) -> Iterator[T]:
+def ahead(items: Iterator[T]) -> Iterator[T]:
     """The same items, the next one made while the last is being used; all of them by one other thread."""
     end = object()
     with ThreadPoolExecutor(1) as pool:

@@ -44,7 +44,17 @@ class LocalizerPredictor:
     positions: int = _POSITIONS
 
     def segments(self, parts: Iterable[Features], total: int, time: TimeMap) -> list[Segment]:
-        """What happens in a video, best first; of a dense labeller, in order.
+        """What happens in a video, best first; of a dense labeller, in order. See `timeline`."""
+        return self.timeline(parts, total, time)[0]
+
+    def timeline(
+        self, parts: Iterable[Features], total: int, time: TimeMap
+    ) -> tuple[list[Segment], NDArray[np.float32]]:
+        """What happens in a video, best first (of a dense labeller, in order), and scores `(T, K)` of every class at
+        every position.
+
+        The score of a class at a position is the highest score of a segment that covers it, before any suppression;
+        of a dense labeller, the probability.
 
         Args:
             parts: the features in order, `(n, D)` at a time.
@@ -55,14 +65,30 @@ class LocalizerPredictor:
             DataError: NaN or infinity among the features, or another number of positions than `total`.
         """
         if isinstance(self.model, MSTCN):
-            labels, scores = self.labels(parts, total)
-            return self.runs(labels, scores, time)
+            p_TK = self.probabilities(parts, total)
+            labels = p_TK.argmax(axis=1)
+            top = np.take_along_axis(p_TK, labels[:, None], axis=1)[:, 0].astype(np.float64)
+            return self.runs(labels, top, time), p_TK[:, :-1]
+        segments, labels, scores, stretches = self._candidates(parts, total, time)
+        lanes_TK = _covered(segments, labels, scores, (total, len(self.class_names)))
+        segments, labels, scores = settle(segments, labels, scores, config=self.decode, stretches=stretches)
+        seconds = time.to_seconds(segments).clip(time.start, time.end)
+        found = [
+            Segment(float(s), float(e), self.class_names[k], float(x))
+            for (s, e), k, x in zip(seconds, labels, scores, strict=True)
+        ]
+        return found, lanes_TK
+
+    def _candidates(
+        self, parts: Iterable[Features], total: int, time: TimeMap
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], int]:
+        """Segments on the grid before any suppression, their classes and scores, and how many stretches were seen."""
         found = []
         seen = stretches(total, self.positions)
         for (first, stop, begin, end), x_TD in zip(seen, _seen(parts, seen), strict=True):
             with torch.inference_mode():
                 logits, offsets, _ = self.model(torch.from_numpy(x_TD)[None].to(self.device))
-            points = self.model.points(stop - first)
+            points = self.model.points(stop - first)  # type: ignore[operator]
             position = points.position.cpu().numpy().astype(np.float64) + first
             counted = (position >= begin) & (position < end)
             found.append(
@@ -75,28 +101,24 @@ class LocalizerPredictor:
                     config=self.decode,
                 )
             )
-        joined = [np.concatenate(column) for column in zip(*found, strict=True)]
-        segments, labels, scores = settle(
-            joined[0], joined[1].astype(np.int64), joined[2], config=self.decode, stretches=len(seen)
-        )
-        seconds = time.to_seconds(segments).clip(time.start, time.end)
-        return [
-            Segment(float(s), float(e), self.class_names[k], float(x))
-            for (s, e), k, x in zip(seconds, labels, scores, strict=True)
-        ]
+        segments, labels, scores = (np.concatenate(column) for column in zip(*found, strict=True))
+        return segments, labels.astype(np.int64), scores, len(seen)
 
     def labels(self, parts: Iterable[Features], total: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """A dense labeller's class of every position (K: background), and its probability; each `(T,)`."""
+        p_TK = self.probabilities(parts, total)
+        return p_TK.argmax(axis=1), p_TK.max(axis=1).astype(np.float64)
+
+    def probabilities(self, parts: Iterable[Features], total: int) -> NDArray[np.float32]:
+        """A dense labeller's probability `(T, K + 1)` of every class, the background last, at every position."""
         assert isinstance(self.model, MSTCN)
-        labels, scores = [], []
+        found = []
         seen = stretches(total, self.positions)
         for (first, _, begin, end), x_TD in zip(seen, _seen(parts, seen), strict=True):
             with torch.inference_mode():
                 logits = self.model(torch.from_numpy(x_TD)[None].to(self.device))[-1, 0]
-            p = logits[begin - first : end - first].float().softmax(dim=-1).max(dim=-1)
-            labels.append(p.indices.cpu().numpy())
-            scores.append(p.values.cpu().numpy().astype(np.float64))
-        return np.concatenate(labels), np.concatenate(scores)
+            found.append(logits[begin - first : end - first].float().softmax(dim=-1).cpu().numpy())
+        return np.concatenate(found)
 
     def runs(self, labels: NDArray[np.int64], scores: NDArray[np.float64], time: TimeMap) -> list[Segment]:
         """Stretches of one label as segments, without the background; the score is the mean probability."""
@@ -111,6 +133,21 @@ class LocalizerPredictor:
             for i, (a, b) in enumerate(zip(first, stop, strict=True))
             if labels[a] < len(self.class_names) and edges[i + 1] > edges[i]
         ]
+
+
+def _covered(
+    segments: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    shape: tuple[int, int],
+) -> NDArray[np.float32]:
+    """The highest score over each position `(T, K)`; 0 where nothing covers it. A position is one step wide."""
+    lanes_TK = np.zeros(shape, dtype=np.float32)
+    first = np.clip(np.ceil(segments[:, 0]), 0, shape[0]).astype(np.int64)
+    stop = np.clip(np.floor(segments[:, 1]) + 1, 0, shape[0]).astype(np.int64)
+    for i in np.argsort(scores, kind="stable"):  # the best is written last
+        lanes_TK[first[i] : stop[i], labels[i]] = scores[i]
+    return lanes_TK
 
 
 def _seen(parts: Iterable[Features], seen: list[tuple[int, int, int, int]]) -> Iterator[Features]:
