@@ -74,7 +74,7 @@ def lanes(
     Args:
         found: with scores, or without where all are certain.
         true: what was annotated, or None where nothing is known.
-        least: smallest score that is shown.
+        least: smallest score that is shown. A class without a segment has a lane where its score reaches it.
         scores: times `(T,)`, scores `(T, K)` and the K names.
         most: classes that have room.
         columns: instants to keep of the scores; of more, each keeps the highest of its stretch.
@@ -85,8 +85,11 @@ def lanes(
     for segment in [*(true or ()), *shown]:
         first[segment.label] = min(first.get(segment.label, np.inf), segment.start)
         weight[segment.label] = max(weight.get(segment.label, 0), certainty(segment))
-    kept = sorted(first, key=lambda name: (-weight[name], first[name], name))[:most]
     times, tracks = _thinned(scores, columns)
+    for name, track in tracks.items():  # what was nearly found has a lane as well
+        if name not in first and len(track) and track.max() >= max(least, SURE):
+            first[name], weight[name] = float(times[track.argmax()]), float(track.max()) - 1
+    kept = sorted(first, key=lambda name: (-weight[name], first[name], name))[:most]
     made = []
     for name in sorted(kept, key=lambda name: (first[name], name)):
         of_found, found_rows = _placed([s for s in shown if s.label == name])
@@ -102,7 +105,7 @@ def certainty(segment: Segment) -> float:
 
 
 def clock_text(seconds: float, digits: int = 1) -> str:
-    """Seconds as "4.2 s"-less clock time: "0:04.2", "1:02:03.0"."""
+    """Seconds as a clock shows them: "0:04.2", "1:02:03.0"."""
     ticks = round(abs(seconds) * 10**digits)
     whole, part = divmod(ticks, 10**digits)
     minutes, rest = divmod(whole, 60)

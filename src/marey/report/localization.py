@@ -80,9 +80,11 @@ def _timelines(run: RunData, folder: Path) -> Markup:
     figures = []
     for number, video in enumerate(with_truth[:MAX_VIDEOS]):
         kinds = videos[video]
-        end = max(s.end for s in [*kinds["true"], *kinds["predicted"]])
+        every = [*kinds["true"], *kinds["predicted"]]
+        first, end = min(s.start for s in every), max(s.end for s in every)
+        start = 0.0 if first < end - first else first  # the clock of a recording need not begin at 0
         drawn = timelines.timeline(
-            kinds["predicted"], kinds["true"], start=0.0, end=end, title=Path(video).name
+            kinds["predicted"], kinds["true"], start=start, end=end, title=Path(video).name
         )
         saved = plots.save(drawn, folder / f"timeline-{number + 1}.png")
         figures.append(figure(saved, f"timeline of {Path(video).name}"))

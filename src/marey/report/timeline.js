@@ -24,7 +24,7 @@
     draw(to);
   };
   // half a frame on: at the very edge of a frame, players show the one before
-  const show = (mark) => jump(mark.start + Math.min(frame, mark.end - mark.start) / 2);
+  const show = (mark) => { jump(mark.start + Math.min(frame, mark.end - mark.start) / 2); follow(); };
 
   const clock = (t) => {
     const tenths = Math.round(Math.abs(t) * 10), s = Math.floor(tenths / 10);
@@ -43,7 +43,7 @@
       if (on) mark.at.setAttribute("aria-current", "true"); else mark.at.removeAttribute("aria-current");
       if (on && mark.at.dataset.kind === "found") running.add(mark.at.dataset.label);
     }
-    const text = clock(t) + (running.size ? "  " + [...running].join(", ") : "");
+    const text = clock(t) + (running.size ? " · " + [...running].join(", ") : "");
     now.textContent = text;
     lanes.setAttribute("aria-valuenow", t.toFixed(2));
     lanes.setAttribute("aria-valuetext", text);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from marey.errors import ConfigError, UnknownNameError
@@ -35,7 +36,9 @@ def write_timeline_files(
     name: str | None = None,
     least: float = SURE,
     embed: bool = False,
+    renew: bool = False,
     say: Callable[[str], None] = print_line,
+    advance: Callable[[int], None] | None = None,
 ) -> list[Path]:
     """Write a timeline for people.
 
@@ -50,14 +53,16 @@ def write_timeline_files(
         name: the files' name without what it ends in; the video's by default.
         least: found segments with a lower score are shown by no form but the page, whose slider begins there.
         embed: put the video into the page, up to `EMBED_MB`; a larger one stays beside it, which is said.
-        say: told what was left out, and the progress of the annotated video.
+        renew: write anew what is there already, as for what a run left that was cut off.
+        say: told what was left out.
+        advance: told of frames of the annotated video as they are done, in place of a bar of its own.
 
     Returns:
         The files, in the order of `FORMS`.
 
     Raises:
         UnknownNameError: a form that is not there.
-        ConfigError: a file of that name is there already; nothing is written then.
+        ConfigError: a file of that name is there already; nothing is written then (but see `renew`).
         VideoError: the video cannot be read; the picture alone does without it.
     """
     for form in forms:
@@ -75,19 +80,17 @@ def write_timeline_files(
     stem = name or source.stem
     paths = {form: folder / f"{stem}{ending}" for form, ending in FORMS.items() if form in wanted}
     for path in paths.values():
-        if path.exists():
+        if path.exists() and not renew:
             raise ConfigError(
                 "this file is there already; nothing was written.", "name another folder", where=str(path)
             )
     folder.mkdir(parents=True, exist_ok=True)
     weak = sum(certainty(s) < least for s in timeline.segments)
     if weak and wanted - {"page"}:
-        say(
-            f"{source.name}: {weak} of {len(timeline.segments)} segments score below {least:g}; "
-            "the page alone has them."
-        )
+        shown = "the page alone shows them." if "page" in wanted else "they are not shown."
+        say(f"{source.name}: {weak} of {len(timeline.segments)} segments score below {least:g}; {shown}")
     for form in reversed(paths):  # the page comes after the video that it may play
-        _write(form, paths[form], timeline, seen, least, embed, paths.get("video"), say)
+        _write(form, paths[form], timeline, seen, least, embed, paths.get("video"), say, advance)
     return list(paths.values())
 
 
@@ -100,6 +103,7 @@ def _write(
     embed: bool,
     beside: Path | None,
     say: Callable[[str], None],
+    advance: Callable[[int], None] | None,
 ) -> None:
     sure = [s for s in timeline.segments if certainty(s) >= least]
     if form == "picture":
@@ -119,7 +123,10 @@ def _write(
         address = Path(os.path.relpath(source.resolve(), path.parent.resolve())).as_posix()
         write_text(path, elan.eaf(sure, timeline.truth, address=address, begins=seen.begins))
     elif form == "video":
-        with progress(f"annotating {source.name}", seen.info.frames, "frames", say) as advance:
+        with ExitStack() as stack:
+            if advance is None:
+                bar = progress(f"annotating {source.name}", seen.info.frames, "frames", say)
+                advance = stack.enter_context(bar)
             annotated.write_annotated(path, timeline, seen, least=least, say=say, advance=advance)
     elif form == "page":
         video = source if seen.in_browser else beside

@@ -31,7 +31,7 @@ def relative_address(target: Path, folder: Path) -> str:
         path = Path(os.path.relpath(target.resolve(), folder.resolve())).as_posix()
     except ValueError:  # another drive
         return target.resolve().as_uri()
-    return "/".join(quote(part, safe="") for part in path.split("/"))
+    return "/".join(quote(os.fsencode(part), safe="") for part in path.split("/"))
 
 
 def data_address(video: Path) -> str:
@@ -141,7 +141,8 @@ def _tools(timeline: VideoTimeline, least: float) -> Markup:
     )
     return join(
         [
-            tag("div", tag("span", class_="now"), *key, class_="tools"),
+            tag("p", class_="now"),
+            tag("div", *key, class_="tools"),
             tag("div", slider, tag("span", id="shown"), zoom, class_="tools"),
         ]
     )

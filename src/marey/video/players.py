@@ -70,15 +70,20 @@ def plays_in_browser(info: VideoInfo, suffix: str) -> bool:
 
 
 def _begins(path: Path, info: VideoInfo) -> float:
-    """Where the first track begins; players count from there."""
+    """Where the first track begins; players count from there. Sound before 0 is what its codec needs to get going,
+    and is not heard."""
+    first = max(_first_time(path, info), 0.0)
+    return first if first < info.start - 1e-5 else info.start
+
+
+def _first_time(path: Path, info: VideoInfo) -> float:
     if not path.is_file():  # inside a pack: nothing but the pictures
         return info.start
     from marey.video.container import open_container
 
     with open_container(path) as container:
         if container.start_time is not None:  # in microseconds, so no nearer than that
-            told = container.start_time / 1e6
-            return told if told < info.start - 1e-5 else info.start
+            return float(container.start_time / 1e6)
         began: dict[int, float] = {}
         kinds = [s for s in container.streams if s.type in ("video", "audio")]
         for number, packet in enumerate(container.demux(kinds)):

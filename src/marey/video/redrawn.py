@@ -176,6 +176,8 @@ class _Sound:
         if codec not in SOUND:
             say(f"{source}: an MP4 does not hold {codec} sound; the annotated video has none.")
             return
+        if len(tracks) > 1:
+            say(f"{source}: of {len(tracks)} sound tracks, the annotated video has the first.")
         self._stream = movie.add_stream_from_template(track)
         self._shift = round(begins / track.time_base)
         self._packets = self._container.demux(track)
