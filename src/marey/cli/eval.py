@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from marey.cli.parse import parse
 from marey.jobs.evaluate import EvalConfig
+from marey.jobs.judge_predictions import JudgeConfig
 
 
 def run(args: Sequence[str], *, audit: bool = False) -> int:
-    """Judge; exit code 1 where samples could not be read."""
+    """Judge; exit code 1 where samples could not be read. `--task localize` judges segments that any tool predicted."""
     verb = "audit" if audit else "eval"
+    if not audit and any(word.split("=")[0] in ("--task", "--predictions") for word in args):
+        return _predictions(args)
     config = parse(EvalConfig, args, verb)
 
     from rich.console import Console
@@ -30,3 +33,18 @@ def run(args: Sequence[str], *, audit: bool = False) -> int:
         for failure in failures[:10]:
             print(f"  {failure['error'].splitlines()[0]}")
     return 1 if failures else 0
+
+
+def _predictions(args: Sequence[str]) -> int:
+    """Judge segments that are written down already."""
+    config = parse(JudgeConfig, args, "eval --task localize")
+
+    from rich.console import Console
+
+    from marey.jobs.judge_predictions import judge_predictions
+    from marey.report.text import timelines_table
+
+    done = judge_predictions(config)
+    Console().print(timelines_table(done.metrics))
+    print(f"report:  {done.report}")
+    return 0

@@ -34,7 +34,10 @@ from marey.runs import RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class EvalConfig:
-    """Judge a trained model on labelled videos."""
+    """Judge a trained model on labelled videos.
+
+    --task localize --predictions FILE --truth FILE judges segments that any tool predicted; see its own --help.
+    """
 
     weights: Annotated[str, tyro.conf.Positional]
     """Weights file, or the folder of a run."""

@@ -24,6 +24,11 @@ def truth_from_json(content: Mapping[str, Any], *, subset: str | None = None) ->
     database = content.get("database")
     if not isinstance(database, Mapping):
         raise DataError('an ActivityNet ground truth holds "database"; this has none.', *_holds(content))
+    for video, entry in database.items():
+        if not isinstance(entry, Mapping):
+            raise DataError(
+                f"an entry holds subset and annotations; this is {entry!r:.60}.", where=str(video)
+            )
     kept = {
         str(video): entry.get("annotations") or []
         for video, entry in database.items()
@@ -71,6 +76,8 @@ def _table(entries: Mapping[str, Any], *, scored: bool) -> SegmentTable:
     ends: list[float] = []
     scores: list[float] = []
     for video, those in entries.items():
+        if not isinstance(those, list):
+            raise DataError(f"the segments of a video are a list; this is {those!r:.60}.", where=video)
         for number, one in enumerate(those):
             try:
                 start, end = one["segment"]
