@@ -21,6 +21,7 @@ from marey.predict.sliding import Slider
 from marey.video.reader import open_video
 from tests.jobs.mover import save_mover, video
 
+NO_FORMS = ("--forms",)
 SPANS = [(2.0, 4.0), (6.5, 8.5)]
 
 
@@ -52,6 +53,9 @@ def test_a_classifier_slides(weights: Path, tmp_path: Path, capsys: pytest.Captu
     assert near(found(run), SPANS, 0.5)
     written = json.loads((run / "segments.json").read_text())["results"][str(path)]
     assert [row["label"] for row in written] == ["move", "move"]
+    made = {file.name for file in (run / "timelines").iterdir()}
+    assert made == {f"a.{end}" for end in ("json", "png", "html", "vtt", "srt", "eaf", "annotated.mp4")}
+    assert "00:00:01.875 --> 00:00:04.125\nmove" in (run / "timelines" / "a.vtt").read_text()
 
 
 def test_by_the_clock_of_a_video_of_variable_rate(weights: Path, tmp_path: Path) -> None:
@@ -64,7 +68,9 @@ def test_by_the_clock_of_a_video_of_variable_rate(weights: Path, tmp_path: Path)
     with open_video(path) as reader:
         assert reader.info.variable_rate
         assert reader.times[0] == pytest.approx(5.0)
-    config = LocalizeConfig(weights=str(weights), videos=(str(path),), out=str(tmp_path), device="cpu")
+    config = LocalizeConfig(
+        weights=str(weights), videos=(str(path),), out=str(tmp_path), device="cpu", forms=()
+    )
     done = localize(config, quiet=True)
     assert near(found(done.run), spans, 0.5)
 
@@ -112,7 +118,7 @@ def test_thresholds_are_fitted_kept_and_used(
 ) -> None:
     weights = save_mover(tmp_path / "mover.safetensors", multi_label=True)
     data = str(annotated / "segments.csv")
-    words = ["localize", str(weights), "--out", str(tmp_path), "--device", "cpu"]
+    words = ["localize", str(weights), "--out", str(tmp_path), "--device", "cpu", *NO_FORMS]
     assert main([*words, "--fit", data]) == 0
     assert "thresholds fitted on 3 videos (val) of segments.csv: mean F1" in capsys.readouterr().err
     kept = json.loads((tmp_path / "thresholds.json").read_text())
@@ -148,7 +154,7 @@ def test_a_broken_video_is_named_and_a_run_goes_on(
     folder.mkdir()
     video(folder / "a.mp4", SPANS, seconds=5)
     (folder / "b.mp4").write_bytes((folder / "a.mp4").read_bytes()[:700])
-    words = ["localize", str(weights), str(folder), "--out", str(tmp_path), "--device", "cpu"]
+    words = ["localize", str(weights), str(folder), "--out", str(tmp_path), "--device", "cpu", *NO_FORMS]
     assert main(words) == 1
     assert "b.mp4" in capsys.readouterr().err
     run = tmp_path / "localize" / "localize"
@@ -189,7 +195,9 @@ def test_what_is_refused(
 ) -> None:  # fmt: skip
     names = {"VIDEO": str(annotated / "0.mp4"), "TABLE": str(annotated / "segments.csv")}
     given = [names.get(flag, flag) for flag in flags]
-    assert main(["localize", str(weights), *given, "--out", str(tmp_path), "--device", "cpu"]) == code
+    assert (
+        main(["localize", str(weights), *given, "--out", str(tmp_path), "--device", "cpu", *NO_FORMS]) == code
+    )
     assert words in capsys.readouterr().err
 
 
@@ -205,7 +213,7 @@ def test_rows_that_cannot_be(
     ):
         table = annotated / "bad.csv"
         table.write_text(f"path,label,start,end\n1.mp4,move,1.5,3.5\n{row}\n")
-        base = ["localize", str(weights), "--out", str(tmp_path), "--device", "cpu"]
+        base = ["localize", str(weights), "--out", str(tmp_path), "--device", "cpu", *NO_FORMS]
         assert main([*base[:2], str(table), *base[2:]]) == 1
         err = capsys.readouterr().err
         assert words in err

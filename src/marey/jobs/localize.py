@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ from marey.data.timelines import Timeline
 from marey.errors import CheckpointError, MareyError
 from marey.files import write_json
 from marey.jobs.localize_config import LocalizeConfig
-from marey.jobs.localize_files import Found, file_names, read_video, write_tables, write_video
+from marey.jobs.localize_files import Found, count_forms, file_names, read_video, write_tables, write_video
 from marey.jobs.localize_sources import Sources, find_sources
 from marey.metrics.segments import SegmentTable
 from marey.metrics.timelines import judge_timelines
 from marey.runs import RunFolder
 from marey.training.log import RunLog
 from marey.types import VideoTimeline
+from marey.video.packed.names import is_there
 from marey.work import progress
 
 if TYPE_CHECKING:
@@ -183,20 +185,30 @@ def _every(
     work: dict[str, int] = {}
     for video in todo:
         try:
-            work[video] = maker.count(video)
+            work[video] = maker.count(video) + count_forms(video, _forms(config, video))
         except MareyError as error:
             failed(video, error)
     say = (lambda text: None) if log.quiet else log.line
-    with progress("localizing", sum(work.values()), "positions" if config.features else "frames", say) as bar:
+    with progress("localizing", sum(work.values()), "steps" if config.features else "frames", say) as bar:
         for video, amount in work.items():
             told = _Told(bar)
             try:
                 made = _with_truth(maker.timeline(video, told), sources.lines.get(video))
-                one = write_video(folder, names[video], made, least=least)
+                one = write_video(
+                    folder, names[video], made, least=least, forms=_forms(config, video), embed=config.embed,
+                    say=partial(log.line, shown=False), advance=told,
+                )  # fmt: skip
                 log.line(f"{video}: {len(one.told)} segments in {made.duration:.1f} s", shown=False)
             except MareyError as error:
                 failed(video, error)
             told(amount - told.passed)  # of one that failed, or whose length was less than announced
+
+
+def _forms(config: LocalizeConfig, video: str) -> tuple[str, ...]:
+    """The forms that can be made: where features stand in for a video that is not there, the picture alone."""
+    if config.features is not None and not is_there(Path(video)):
+        return tuple(form for form in config.forms if form == "picture")
+    return config.forms
 
 
 class _Told:

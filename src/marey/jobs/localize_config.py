@@ -10,6 +10,8 @@ import tyro
 from marey.data.timelines import BACKGROUND
 from marey.errors import ConfigError, UsageError
 
+Form = Literal["picture", "page", "vtt", "srt", "eaf", "video"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class LocalizeConfig:
@@ -58,6 +60,10 @@ class LocalizeConfig:
     fit_by: Literal["f1", "map"] = "f1"
     """What fitting makes largest, at tIoU 0.3:0.1:0.7: f1 of the segments that are told, or map, which does not mind
     many segments of low scores."""
+    forms: tuple[Form, ...] = ("picture", "page", "vtt", "srt", "eaf", "video")
+    """Files for people made of each video; none after --forms gives none. video, an annotated copy, takes longest."""
+    embed: bool = False
+    """Put the video into its page, up to 20 MB, so that the page can be sent alone."""
     top: int = 20
     """Segments that are listed on the screen, best first."""
     batch: int = 8

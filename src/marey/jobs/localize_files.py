@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from marey.errors import DataError
 from marey.files import plain_stem, write_json, write_text
 from marey.metrics.activitynet import predictions_to_json
 from marey.metrics.segments import SegmentTable
+from marey.predict.timeline import count_frames
 from marey.types import Segment, VideoTimeline
+from marey.video.players import playing
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,44 @@ def file_names(videos: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def write_video(folder: Path, name: str, timeline: VideoTimeline, *, least: float) -> Found:
-    """A video's files; `NAME.json` is the last of them: where it is, all are whole."""
+def count_forms(video: str, forms: Sequence[str]) -> int:
+    """Frames that are encoded for a video's forms: all where an annotated copy is made, also for a page whose browser
+    would not play the video."""
+    if "video" in forms:
+        return count_frames(video)
+    if "page" in forms:
+        seen = playing(Path(video))
+        return 0 if seen.in_browser else seen.info.frames
+    return 0
+
+
+def write_video(
+    folder: Path,
+    name: str,
+    timeline: VideoTimeline,
+    *,
+    least: float,
+    forms: Sequence[str],
+    embed: bool = False,
+    say: Callable[[str], None],
+    advance: Callable[[int], None],
+) -> Found:
+    """A video's files; `NAME.json` is the last of them: where it is, all are whole.
+
+    Args:
+        forms: as in `marey.report.timeline_files`.
+        say: told what was left out.
+        advance: told of frames that were encoded.
+    """
+    from marey.report.timeline_files import write_timeline_files
+
     found = Found(
         timeline.path, timeline.start, timeline.end, timeline.segments, least, timeline.truth
     )  # fmt: skip
+    if forms:
+        write_timeline_files(
+            folder, timeline, forms=forms, name=name, least=least, embed=embed, renew=True, say=say, advance=advance
+        )  # fmt: skip
     write_json(
         folder / f"{name}.json",
         {
