@@ -46,7 +46,7 @@ def srt(segments: Sequence[Segment], *, begins: float, end: float) -> str:
     that begin it (`<`, `{`) are replaced by look-alikes."""
     blocks = []
     for number, (first, last, shown) in enumerate(stretches(segments, begins=begins, end=end), start=1):
-        text = "\n".join(said(segment).translate(_PLAIN).replace("-->", "→") for segment in shown)
+        text = "\n".join(said(segment).translate(_PLAIN) for segment in shown)
         blocks.append(f"{number}\n{_stamp(first, ',')} --> {_stamp(last, ',')}\n{text}\n")
     return "\n".join(blocks)
 
@@ -56,13 +56,18 @@ def cues(segments: Sequence[Segment], *, begins: float, end: float) -> list[Cue]
     length = max(0, round(1000 * (end - begins)))
     made = []
     for segment in segments:
-        first, last = (round(1000 * (t - begins)) for t in (segment.start, segment.end))
-        if last < 0 or first >= length or last < first:
+        if outside(segment, begins=begins, end=end):
             continue
+        first, last = (round(1000 * (t - begins)) for t in (segment.start, segment.end))
         first = max(first, 0)
         last = min(max(last, first + round(1000 * SHORTEST)), length)
         made.append((min(first, max(0, last - round(1000 * SHORTEST))), last, (segment,)))
     return sorted(made, key=lambda cue: (cue[0], -cue[1], cue[2][0].label))
+
+
+def outside(segment: Segment, *, begins: float, end: float) -> bool:
+    """Whether nothing of a segment is within the video, so that it has no cue."""
+    return segment.end < begins or segment.start >= end
 
 
 def stretches(segments: Sequence[Segment], *, begins: float, end: float) -> list[Cue]:

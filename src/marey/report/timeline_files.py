@@ -115,6 +115,10 @@ def _write(
         return
     assert seen is not None
     source = Path(timeline.path)
+    if form in ("vtt", "srt"):
+        lost = sum(subtitles.outside(s, begins=seen.begins, end=seen.info.end) for s in sure)
+        if lost:
+            say(f"{path.name}: {lost} segments lie outside the video and have no cue.")
     if form == "vtt":
         write_text(path, subtitles.vtt(sure, begins=seen.begins, end=seen.info.end, title=source.name))
     elif form == "srt":

@@ -92,7 +92,7 @@ def timeline_page(
                 class_="soft",
             ),
             note(
-                f"The video's own clock says {begins:.3f} s where players say 0. "
+                f"The video's own clock begins at {begins:.3f} s, which most players call 0. "
                 "All times on this page are the video's own."
             )
             if abs(begins) > 5e-4
@@ -152,7 +152,7 @@ def _field(shown: Lanes, start: float, end: float) -> Markup:
     cells: list[Markup] = [tag("div", "", class_="name"), tag("div", class_="ruler")]
     for lane in shown.lanes:
         cells += [
-            tag("div", lane.name or "nothing happens", class_="name", title=lane.name or None),
+            tag("div", tag("span", lane.name or "nothing happens"), class_="name", title=lane.name or None),
             _lane(lane, shown, start, end),
         ]
     head = tag("div", tag("div", class_="head"), class_="over")

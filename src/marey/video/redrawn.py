@@ -114,6 +114,7 @@ def _picture_stream(movie: Any, canvas: tuple[int, int], base: Fraction) -> Any:
     context.time_base = stream.time_base = base
     context.colorspace, context.color_range = _BT709, _LIMITED
     context.color_primaries = context.color_trc = _BT709
+    context.max_b_frames = 0  # with them an MP4 cannot say how long the last frame stays
     context.gop_size = 100  # jumping to a moment decodes so many frames at most
     return stream
 
