@@ -98,6 +98,7 @@ def test_a_localizer_learns_and_is_rebuilt_from_its_file(steps: Path, tmp_path: 
         near = [t for t in short if t.label == s.label and abs(t.start - s.start) + abs(t.end - s.end) < 0.8]
         assert near, s
     page = (done.run / "report.html").read_text()
+    assert "where F1 over all classes is highest" in page
     for words in ("What happens when", "ActivityNet", "What the false positives are"):
         assert words in page
     assert "<script" not in page

@@ -38,7 +38,8 @@ def judge_timelines(
     Returns:
         `map` (ActivityNet's rule at 0.3:0.1:0.7, averaged) with its 95% interval in `intervals`, and under
         `evaluators` the whole results of each: `activitynet 0.3:0.1:0.7`, `activitynet 0.5:0.05:0.95`, `thumos14`,
-        `proposals`, `false_positives`.
+        `proposals`, `false_positives`. `score_curve` at tIoU 0.5 (`score_tiou`), and `class_choice` at the score where
+        its F1 is highest.
     """
     middle = activitynet_map(predictions, truth, THUMOS)
     found: dict[str, Any] = {
@@ -51,14 +52,17 @@ def judge_timelines(
     low, high = resampled(
         predictions, truth, lambda p, y: float(activitynet_map(p, y, THUMOS)["average_map"]), groups, seed
     )
+    curve = score_curve(predictions, truth, 0.5)
+    best = max(curve, key=lambda point: point["f1"])["score"]
     return {
         "map": middle["average_map"],
         "intervals": {"map": [low, high]},
         "interval_method": f"bootstrap over {len(set(groups)) if groups is not None else len(truth.videos)} "
         f"{'groups' if groups is not None else 'videos'}, {RESAMPLES} resamples",
         "evaluators": found,
-        "score_curve": score_curve(predictions, truth, 0.5),
+        "score_curve": curve,
         "score_tiou": 0.5,
+        "class_choice": {"score": best, "classes": class_choice(predictions, truth, 0.5, best)},
     }
 
 
@@ -79,6 +83,35 @@ def score_curve(predictions: SegmentTable, truth: SegmentTable, threshold: float
         f1 = 2 * precision * recall / (precision + recall) if right else 0.0
         curve.append({"score": float(least), "precision": precision, "recall": recall, "f1": f1})
     return curve
+
+
+def class_choice(
+    predictions: SegmentTable, truth: SegmentTable, threshold: float, least: float
+) -> dict[str, dict[str, float]]:
+    """Of every annotated class, what its predictions from the score `least` on are worth, by the rule of `score_curve`.
+
+    Returns:
+        name -> `n` annotated, `said` predicted, `right` of them, `precision`, `recall` and `f1`.
+    """
+    case = RankedDetections(predictions, truth, (threshold,))
+    assert case.predictions.score is not None
+    counted = case.predictions.score >= least
+    hit = case.taken(case.choice_of_predictions(threshold).at(threshold)) & counted
+    k = len(truth.labels)
+    right = np.bincount(case.label[hit], minlength=k)
+    said = np.bincount(case.label[counted], minlength=k)
+    return {
+        truth.labels[c]: {
+            "n": int(n),
+            "said": int(said[c]),
+            "right": int(right[c]),
+            "precision": right[c] / said[c] if said[c] else 1.0,
+            "recall": right[c] / n,
+            "f1": 2 * right[c] / (said[c] + n),
+        }
+        for c, n in enumerate(case.positives.tolist())
+        if n
+    }
 
 
 def mean_f1(predictions: SegmentTable, truth: SegmentTable, thresholds: Sequence[float]) -> float:

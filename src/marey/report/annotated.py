@@ -27,7 +27,7 @@ _PAPER, _INK, _RULE, _FOUND, _TRUE = (
     (214, 96, 68),
     (96, 152, 190),
 )
-_HEAD = (250, 248, 240)
+_HEAD, _TRACK = (250, 248, 240), (74, 79, 86)
 
 
 def write_annotated(
@@ -107,7 +107,7 @@ class _Board:
                 x = [self._x(t) for t in shown.times.tolist()]
                 y = (top + height - 2 - np.clip(lane.scores, 0, 1) * (height - 4)).tolist()
                 floor = top + height - 2
-                pen.polygon([(x[0], floor), *zip(x, y, strict=True), (x[-1], floor)], _RULE)
+                pen.polygon([(x[0], floor), *zip(x, y, strict=True), (x[-1], floor)], _TRACK)
             pen.line((self._left, top + height - 1, self._width, top + height - 1), _RULE)
             high = (height - 4) / rows
             above = max(lane.true_rows, 1) * shown.annotated

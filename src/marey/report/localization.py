@@ -161,16 +161,39 @@ def _classes(metrics: dict[str, Any]) -> Markup:
     if not result:
         return Markup("")
     at = result["thresholds"]
+    ordered = sorted(result["per_class"].items(), key=lambda item: item[1]["average"])
     rows = [
         (
             cell(name, class_="name"),
+            entry["n"],
             words.percent(entry["average"]),
             *(words.percent(x) for x in entry["ap"]),
         )
-        for name, entry in sorted(result["per_class"].items(), key=lambda item: item[1]["average"])
+        for name, entry in ordered
     ]
-    head = ("class, worst first", "AP, averaged", *(f"tIoU {t:g}" for t in at))
-    return table(head, rows, numeric=range(1, len(head)), tall=len(rows) > 30)
+    head = ("class, worst first", "annotated", "AP, averaged", *(f"tIoU {t:g}" for t in at))
+    tall = len(rows) > 30
+    parts = [table(head, rows, numeric=range(1, len(head)), tall=tall)]
+    choice = metrics.get("class_choice")
+    if choice:
+        told = [
+            (
+                cell(name, class_="name"),
+                entry["n"],
+                entry["said"],
+                entry["right"],
+                *(words.percent(entry[key]) for key in ("precision", "recall", "f1")),
+            )
+            for name, _ in ordered
+            if (entry := choice["classes"].get(name))
+        ]
+        about = (
+            f"What each class's predictions are worth from the score {choice['score']:.2f} on, where F1 over all "
+            f"classes is highest on these very videos; one is right from tIoU {metrics.get('score_tiou', 0.5):g} on."
+        )
+        head = ("class", "annotated", "predicted", "right", "precision", "recall", "F1")
+        parts += [tag("p", about, class_="soft"), table(head, told, numeric=range(1, 7), tall=tall)]
+    return join(parts)
 
 
 def _errors(metrics: dict[str, Any]) -> Markup:
