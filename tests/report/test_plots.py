@@ -72,7 +72,7 @@ def test_curves_without_validation_say_nothing_of_it(tmp_path):
     rows = [{"epoch": 0.0, "train_loss": 1.0, "train_top1": None}]
     figure = plots.training_curves(rows)
     assert labels(figure.axes[0].get_legend().get_texts()) == ["training"]
-    assert "not recorded" in labels(figure.axes[1].texts)
+    assert len(figure.axes) == 1
     drawn(figure, tmp_path)
 
 

@@ -182,7 +182,8 @@ def _classes(metrics: dict[str, Any]) -> Markup:
                 entry["n"],
                 entry["said"],
                 entry["right"],
-                *(words.percent(entry[key]) for key in ("precision", "recall", "f1")),
+                words.percent(entry["precision"] if entry["said"] else None),
+                *(words.percent(entry[key]) for key in ("recall", "f1")),
             )
             for name, _ in ordered
             if (entry := choice["classes"].get(name))

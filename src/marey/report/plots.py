@@ -42,14 +42,17 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def training_curves(rows: Sequence[Mapping[str, float | None]]) -> Figure:
-    """Loss and top-1 over epochs, training against validation.
+    """Loss, and top-1 where it was recorded, over epochs, training against validation.
 
     Args:
         rows: of results.csv; None where a value is empty. With a column "fold", one line a fold.
     """
-    figure, axes = _figure(WIDTH, 2.7, columns=2)
+    kinds = [("loss", 1)]
+    if any(row.get(f"{part}_top1") is not None for row in rows for part in ("train", "val")):
+        kinds.append(("top1", 100))  # what localizes has none
+    figure, axes = _figure(WIDTH, 2.7, columns=len(kinds))
     folds = sorted({row.get("fold") or 0 for row in rows})
-    for axis, what, scale in zip(axes, ("loss", "top1"), (1, 100), strict=True):
+    for axis, (what, scale) in zip(axes, kinds, strict=True):
         for part, color in (("train", COOL), ("val", ACCENT)):
             label: str | None = {"train": "training", "val": "validation"}[part]
             for fold in folds:
@@ -76,7 +79,8 @@ def training_curves(rows: Sequence[Mapping[str, float | None]]) -> Figure:
         else:
             axis.text(0.5, 0.5, "not recorded", transform=axis.transAxes, ha="center", color=SOFT, fontsize=9)
     axes[0].set_ylim(bottom=0)
-    axes[1].set_ylim(0, 100)
+    if len(axes) > 1:
+        axes[1].set_ylim(0, 100)
     return figure
 
 

@@ -75,10 +75,11 @@ def timeline_page(
             tag("div", "marey · what happens when", class_="kicker"),
             tag("h1", name),
             tag("p", _summary(timeline), class_="soft"),
-            tag("video", src=address, controls="", preload="auto", playsinline=""),
+            tag("video", src=address, controls="", preload="metadata", playsinline=""),
             tag(
                 "p",
-                "This browser cannot play the video. The lanes and the table are whole.",
+                "The video does not play: it is not where it was, or this browser lacks its codec. "
+                "Lanes and table are whole.",
                 class_="note",
                 id="failed",
                 hidden="hidden",

@@ -66,7 +66,7 @@ def redraw(
 
     Raises:
         VideoError: nothing of the source can be read.
-        NoRoomError, DataError: the MP4 cannot be written.
+        DataError: the MP4 cannot be written.
     """
     import av
 
@@ -75,7 +75,7 @@ def redraw(
     try:
         with open_readable(source) as reader:
             base, ticks, lasting = _ticks(reader, playing.begins)
-            options = {"movflags": "+faststart", "movie_timescale": str(min(base.denominator, 90_000))}
+            options = {"movflags": "+faststart", "movie_timescale": str(base.denominator)}
             with ExitStack() as stack:
                 movie = stack.enter_context(
                     av.open(f"file:{part.resolve()}", "w", format="mp4", container_options=options)
@@ -155,6 +155,8 @@ def _ticks(reader: VideoReader, begins: float) -> tuple[Fraction, IntArray, IntA
         base = Fraction(1, 1_000_000)
     times = np.rint(np.append(reader.times, reader.info.end) * base.denominator).astype(np.int64)
     times -= round(begins * base.denominator)
+    order = np.arange(len(times))
+    times = np.maximum.accumulate(times - order) + order  # two frames at one time are a tick apart
     return base, times[:-1], np.maximum(np.diff(times), 1)
 
 
