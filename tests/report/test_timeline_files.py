@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -137,6 +138,22 @@ def test_the_page_plays_the_video_and_has_every_segment(video, tmp_path):
     about = json.loads(re.search(r'id="about">(.*?)</script>', text)[1])
     assert (about["begins"], about["until"]) == (0.0, 1.6)
     assert "own clock begins at" not in parsed.text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no browser is installed")
+def test_the_script_runs_in_a_browser(video, tmp_path):
+    paths, _ = write(tmp_path, timeline(video), "page")
+    flags = (
+        "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync "
+        f"--user-data-dir={tmp_path / 'profile'} --virtual-time-budget=3000 --dump-dom"
+    )
+    done = subprocess.run(
+        ["chromium", *flags.split(), paths["page"].as_uri()], capture_output=True, text=True, timeout=60
+    )
+    assert '<span id="shown">3 of 4 segments</span>' in done.stdout  # the slider has hidden one
+    assert '<p class="now">0:00.0</p>' in done.stdout
+    assert 'id="failed" hidden' in done.stdout  # the video is found and plays
 
 
 def test_a_clock_that_does_not_begin_at_0(tmp_path):

@@ -22,7 +22,7 @@ from marey.report.page import Markup, cell, document, join, note, tag
 from marey.types import FloatArray, Segment, VideoTimeline
 from marey.video.players import MIME, Playing
 
-_BAND, _ROW = 14, 9  # pixels of a band with one row of segments, and of each row more
+_BAND, _ROW = 17, 10  # pixels of a band with one row of segments, and of each row more
 
 
 def relative_address(target: Path, folder: Path) -> str:
