@@ -24,10 +24,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "localize": LEAVES | {"models.masked"},
     "predict": LEAVES | {"video", "data", "models", "metrics", "localize"},
     "training": LEAVES | {"video", "data", "models", "metrics", "localize", "predict"},
+    "export": LEAVES | {"video", "data", "models", "metrics", "predict"},
     "report": LEAVES | {"video", "data", "metrics", "predict"},
-    "jobs": LEAVES | {"video", "data", "models", "metrics", "localize", "predict", "training", "report"},
+    "jobs": LEAVES
+    | {"video", "data", "models", "metrics", "localize", "predict", "training", "export", "report"},
     "cli": LEAVES
-    | {"video", "data", "models", "metrics", "localize", "predict", "training", "report", "jobs"},
+    | {"video", "data", "models", "metrics", "localize", "predict", "training", "export", "report", "jobs"},
 }
 LEAF_MAY_IMPORT = {
     "errors": set(),

@@ -40,7 +40,7 @@ class EvalConfig:
     """
 
     weights: Annotated[str, tyro.conf.Positional]
-    """Weights file, or the folder of a run."""
+    """Weights file, the folder of a run, or an artifact (.onnx)."""
     data: str | None = None
     """Manifest or folder. Default: the run's own held-out samples, each judged by a model that has not seen it."""
     root: str | None = None
@@ -57,6 +57,8 @@ class EvalConfig:
     """Threads that decode."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto takes a GPU where there is one."""
+    runtime: str = "auto"
+    """What runs an artifact: auto (the fastest here that gives the same answers), onnxruntime, openvino, …"""
     on_error: Literal["error", "skip"] = "error"
     """A video that cannot be read stops, or is left out, listed, and makes the exit code 1."""
     baseline: str | None = None
@@ -115,7 +117,9 @@ def evaluate(
         )
         metrics = metrics_of(together, manifest, names, temperatures=scale, baseline=beside, seed=config.seed)
         runtime = jobs[0][0].runtime
-        metrics["model"] = about_model(runtime.model) if isinstance(runtime, TorchRuntime) else None
+        metrics["model"] = (
+            about_model(runtime.model) if isinstance(runtime, TorchRuntime) else _about(runtime)
+        )
         metrics["protocol"] = {
             **protocol,
             "views": str(jobs[0][0].views),
@@ -178,7 +182,7 @@ def _other_rows(config: EvalConfig) -> tuple[Manifest, Jobs, dict[str, Any]]:
 
 def _predictor(weights: Path, config: EvalConfig) -> Predictor:
     return replace(
-        load(weights, device=config.device, clips=config.clips, crops=config.crops),
+        load(weights, device=config.device, clips=config.clips, crops=config.crops, runtime=config.runtime),
         batch=config.batch,
         workers=config.workers,
     )
@@ -191,6 +195,14 @@ def _weights_of(run: Path, part: Part) -> Path:
             "this run is not finished: a model is missing.", "go on with --resume", where=str(path)
         )
     return path
+
+
+def _about(runtime: object) -> dict[str, Any] | None:
+    """What metrics.json says of an artifact, whose layers nobody counts."""
+    artifact = getattr(runtime, "artifact", None)
+    if artifact is None:
+        return None
+    return {"name": artifact.about.model, "kwargs": {}, "parameters": None, "gmacs": None}
 
 
 def _run_name(weights: str) -> str:

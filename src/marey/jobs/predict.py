@@ -42,7 +42,7 @@ class PredictConfig:
     """Classify videos with a trained model."""
 
     weights: Annotated[str, tyro.conf.Positional]
-    """Weights file, or the folder of a run."""
+    """Weights file, the folder of a run, or an artifact (.onnx)."""
     videos: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Files, folders (searched for videos, folders below included) and globs."""
     clips: int = 1
@@ -57,6 +57,8 @@ class PredictConfig:
     """Threads that decode."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto takes a GPU where there is one."""
+    runtime: str = "auto"
+    """What runs an artifact: auto (the fastest here that gives the same answers), onnxruntime, openvino, …"""
     json: bool = False
     """One JSON object a line, for machines."""
     out: str = "runs"
@@ -69,7 +71,9 @@ class PredictConfig:
 
 def predictor_for(config: PredictConfig) -> Predictor:
     """The model that the configuration names, ready to predict."""
-    predictor = load(config.weights, device=config.device, clips=config.clips, crops=config.crops)
+    predictor = load(
+        config.weights, device=config.device, clips=config.clips, crops=config.crops, runtime=config.runtime
+    )
     return replace(predictor, batch=config.batch, workers=config.workers)
 
 

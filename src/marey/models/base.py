@@ -36,11 +36,14 @@ class VideoModel(nn.Module):
         head_prefixes: names of the sub-modules that make up the head; the rest is the backbone.
         backbone_prefixes: names of sub-modules that are image backbones with a state dict of their own.
         sees_single_frames: whether its features of a frame depend on that frame alone.
+        traces_any_length: whether one traced graph serves clips of any length; else its graph has one length, up to
+            which shorter clips are padded.
     """
 
     head_prefixes: tuple[str, ...] = ("head",)
     backbone_prefixes: tuple[str, ...] = ()
     sees_single_frames = False
+    traces_any_length = True
     mean: Tensor
     std: Tensor
 

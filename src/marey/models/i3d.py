@@ -30,12 +30,14 @@ from marey.models.masked import (
     Mask,
     MaskedModule,
     apply_masked,
+    larger,
     lengths,
     masked_batch_norm,
     masked_mean,
     pad_time_same,
     prefix_mask,
     same_padding,
+    smaller,
     zero_padding,
 )
 from marey.models.registry import register_model
@@ -214,15 +216,17 @@ class I3D(VideoModel):
 
 def mean_of_two(x_BTD: Tensor, mask_BT: Mask) -> tuple[Tensor, Mask]:
     """The mean of each pair of neighbours in time: T' − 1 positions; a clip with one position keeps it."""
-    if x_BTD.shape[1] == 1:
-        return x_BTD, mask_BT
+    positions = x_BTD.shape[1]
+    kept = larger(positions - 1, 1)
+    x_BTD = F.pad(
+        zero_padding(x_BTD, mask_BT), (0, 0, 0, 1)
+    )  # so that one position has a neighbour, of zeros
+    sum_BTD = (x_BTD[:, 1:] + x_BTD[:, :-1])[:, :kept]
     if mask_BT is None:
-        return (x_BTD[:, 1:] + x_BTD[:, :-1]) / 2, None
-    x_BTD = zero_padding(x_BTD, mask_BT)
+        return sum_BTD / smaller(positions, 2), None
     length_B = lengths(mask_BT)
     count = length_B.clamp(max=2).to(x_BTD.dtype)[:, None, None]
-    mask_after = prefix_mask((length_B - 1).clamp(min=1), x_BTD.shape[1] - 1)
-    return (x_BTD[:, 1:] + x_BTD[:, :-1]) / count, mask_after
+    return sum_BTD / count, prefix_mask((length_B - 1).clamp(min=1), kept)
 
 
 # torchvision's GoogLeNet names to I3D's; both have 3 × 3 filters where the paper's Inception has 5 × 5.

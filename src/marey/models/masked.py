@@ -33,6 +33,16 @@ def is_tracing() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+def larger(one: int, other: int) -> int:
+    """`max` of two sizes, which leaves both free while a graph is traced; `max` itself would settle which."""
+    return cast(int, torch.sym_max(one, other))
+
+
+def smaller(one: int, other: int) -> int:
+    """`min` of two sizes, likewise."""
+    return cast(int, torch.sym_min(one, other))
+
+
 def check_mask(mask_BT: Tensor, batch: int, frames: int) -> Mask:
     """Refuse a mask that is no mask; give `None` where every frame is real.
 
@@ -199,8 +209,14 @@ class MaskedSequential(nn.Sequential):
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's SAME: how much to pad before and after, so that `ceil(size / stride)` positions result."""
-    total = max(kernel - (size % stride or stride), 0)
+    """TensorFlow's SAME: how much to pad before and after, so that `ceil(size / stride)` positions result.
+
+    Without a branch on the size where the kernel is no shorter than the stride, so that a graph of any length
+    can be traced.
+    """
+    total = kernel - 1 - (size - 1) % stride
+    if kernel < stride:
+        total = max(total, 0)
     return total // 2, total - total // 2
 
 
@@ -215,7 +231,7 @@ def pad_time_same(x_BCTHW: Tensor, mask_BT: Mask, kernel: int, stride: int) -> t
         return F.pad(x_BCTHW, (0, 0, 0, 0, *same_padding(frames, kernel, stride))), None
     x_BCTHW = zero_padding(x_BCTHW, mask_BT, dim=2)
     length_B = lengths(mask_BT)
-    after = -(-frames // stride)
+    after = (frames + stride - 1) // stride
     mask_after = prefix_mask(torch.div(length_B + stride - 1, stride, rounding_mode="floor"), after)
     most = (kernel - 1) // 2
     needed = (after - 1) * stride + kernel

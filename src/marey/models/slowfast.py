@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from marey.models.base import VideoModel, input_spec
 from marey.models.depth import Stages
-from marey.models.masked import Mask, MaskedModule, apply_masked, lengths, masked_mean, prefix_mask
+from marey.models.masked import Mask, MaskedModule, apply_masked, larger, lengths, masked_mean, prefix_mask
 from marey.models.r2plus1d import initialise
 from marey.models.registry import register_model
 
@@ -146,10 +146,10 @@ class Head(nn.Module):
 def slow_frames(x_BCTHW: Tensor, mask_BT: Mask) -> tuple[Tensor, Mask]:
     """ceil(L / 4) frames of each clip, evenly from its first to its last real one, and their mask."""
     frames = x_BCTHW.shape[2]
-    kept = -(-frames // SPEEDS)
+    kept = (frames + SPEEDS - 1) // SPEEDS
     place_S = torch.arange(kept, device=x_BCTHW.device)
     if mask_BT is None:
-        return x_BCTHW[:, :, place_S * (frames - 1) // max(kept - 1, 1)], None
+        return x_BCTHW[:, :, place_S * (frames - 1) // larger(kept - 1, 1)], None
     length_B1 = lengths(mask_BT)[:, None]
     kept_B1 = torch.div(length_B1 + SPEEDS - 1, SPEEDS, rounding_mode="floor")
     index_BS = torch.div(place_S * (length_B1 - 1), (kept_B1 - 1).clamp(min=1), rounding_mode="floor")
@@ -228,7 +228,7 @@ class SlowFast(VideoModel):
     def _features(self, inputs: dict[str, Tensor], mask_BT: Mask) -> tuple[Tensor, Mask]:
         """On the slow pathway's frames, each beside the mean of the fast one's four (fewer at the end)."""
         slow_BSD, slow_mask, fast_BTD = self._paths(inputs, mask_BT)
-        short = -fast_BTD.shape[1] % SPEEDS
+        short = slow_BSD.shape[1] * SPEEDS - fast_BTD.shape[1]
         real_BT = mask_BT
         if real_BT is None:
             real_BT = torch.ones(fast_BTD.shape[:2], dtype=torch.bool, device=fast_BTD.device)

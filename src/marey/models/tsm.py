@@ -40,8 +40,8 @@ class Neighbours:
 
     def set(self, lengths_N: Tensor, positions_N: Tensor) -> None:
         """From each frame's clip length and its own position in the clip."""
-        row_N = torch.arange(len(positions_N), device=positions_N.device)
-        none = len(positions_N)
+        none = positions_N.shape[0]
+        row_N = torch.arange(none, device=positions_N.device)
         self.after = torch.where(positions_N + 1 < lengths_N, row_N + 1, none)
         self.before = torch.where((positions_N > 0) & (positions_N < lengths_N), row_N - 1, none)
 

@@ -33,7 +33,7 @@ from marey.models.base import VideoModel, input_spec
 from marey.models.depth import Stages, from_the_end, image_stages, stages
 from marey.models.frame_average import FrameAverage
 from marey.models.i3d import I3D, MIXED, TINY
-from marey.models.masked import Mask, lengths, masked_mean, prefix_mask, zero_padding
+from marey.models.masked import Mask, larger, lengths, masked_mean, prefix_mask, smaller, zero_padding
 from marey.models.registry import create_model, register_model
 from marey.spec import InputSpec
 
@@ -88,7 +88,7 @@ class FlowStacks(VideoModel):
         fields = flow_BTCHW.shape[1]
         stacks, stride = self.stacks(fields), self.apart
         needed = (stacks - 1) * stride + self.stack
-        flow_BTCHW = F.pad(flow_BTCHW, (0, 0, 0, 0, 0, 0, 0, max(needed - fields, 0)))
+        flow_BTCHW = F.pad(flow_BTCHW, (0, 0, 0, 0, 0, 0, 0, larger(needed - fields, 0)))
         x = flow_BTCHW.unfold(1, self.stack, stride)[:, :stacks]
         x = rearrange(x, "b s c h w l -> b s (l c) h w")
         mask_BS = None
@@ -108,8 +108,10 @@ class FlowStacks(VideoModel):
     def stacks(self, fields: int) -> int:
         """How many stacks a clip of so many fields gives: as many as it takes to see all fields, none of which
         would hold none (between snippets lies one that no stack sees). The last is filled up with no motion."""
-        seen = -(-max(fields - self.stack, 0) // self.apart) + 1
-        return min(seen, max(-(-fields // self.apart), 1))
+        apart = self.apart
+        seen = (larger(fields - self.stack, 0) + apart - 1) // apart + 1
+        begun = larger((fields + apart - 1) // apart, 1)
+        return smaller(seen, begun)
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return masked_mean(self.head(self.dropout(x_BTD)), mask_BT)

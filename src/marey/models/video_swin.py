@@ -289,6 +289,10 @@ class VideoSwin(VideoModel):
             this at the last block.
     """
 
+    traces_any_length = (
+        False  # how time is cut into windows, and who sees whom in them, are constants of a length
+    )
+
     def __init__(
         self,
         *,

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from marey.errors import ConfigError
 from marey.models.base import VideoModel
-from marey.models.masked import Mask, is_tracing, lengths, masked_mean, prefix_mask
+from marey.models.masked import Mask, is_tracing, larger, lengths, masked_mean, prefix_mask
 
 FRAMES_AT_ONCE = 64  # a long clip's windows go through the network in parts: memory stays flat
 
 
 def count_windows(frames: int, window: int, stride: int) -> int:
     """Windows that cover so many frames."""
-    return -(-max(frames - window, 0) // stride) + 1
+    return (larger(frames - window, 0) + stride - 1) // stride + 1
 
 
 def check_windows(network: VideoModel, window: int, stride: int) -> None:
@@ -70,7 +70,7 @@ def windowed_features(
     for name, x_BTCHW in inputs.items():
         length = window if name == "rgb" else window - 1
         short = (windows - 1) * stride + length - x_BTCHW.shape[1]
-        x_BTCHW = F.pad(x_BTCHW, (0, 0, 0, 0, 0, 0, 0, max(short, 0)))
+        x_BTCHW = F.pad(x_BTCHW, (0, 0, 0, 0, 0, 0, 0, larger(short, 0)))
         parts[name] = x_BTCHW.unfold(1, length, stride)[:, :windows].movedim(-1, 2)
     mask_BWt = mask_BW = None
     if mask_BT is not None:

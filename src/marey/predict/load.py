@@ -5,34 +5,74 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from marey.errors import CheckpointError
+from marey.errors import CheckpointError, ConfigError
 from marey.predict.predictor import Predictor, Views
 from marey.predict.runtime import TorchRuntime
+
+AUTO = "auto"
+SUFFIX = ".onnx"
 
 if TYPE_CHECKING:
     from marey.models.saved import SavedModel
 
 
-def load(path: str | Path, *, device: str = "auto", clips: int = 1, crops: int = 1) -> Predictor:
-    """A predictor from a run folder or a weights file.
+def load(
+    path: str | Path, *, device: str = "auto", clips: int = 1, crops: int = 1, runtime: str = AUTO
+) -> Predictor:
+    """A predictor from a run folder, a weights file or an exported artifact. An artifact needs no torch.
 
     Args:
-        path: `weights/best.safetensors`, or the folder of a run that has it.
+        path: `weights/best.safetensors`, the folder of a run that has it, or an artifact (`.onnx`).
         device: "auto", "cpu", "cuda" or "mps".
         clips, crops: the views that are averaged.
+        runtime: what runs an artifact: a name from `predict.runtimes.table.RUNTIMES`, or "auto", the fastest of
+            those here that passes parity. Weights are run by torch.
 
     Raises:
-        CheckpointError: no such file, or not a model that marey saved; for a cross-validation, which holds
-            one model a fold, names them.
+        CheckpointError: no such file, or not a model that marey saved or exported; for a cross-validation, which
+            holds one model a fold, names them.
+        ConfigError: weights with a runtime that takes artifacts alone. MissingExtraError: no such package here.
     """
+    file = find_weights(path)
+    if file.suffix == SUFFIX:
+        return _load_artifact(file, device=device, views=Views(clips, crops), runtime=runtime)
+    if runtime not in (AUTO, "torch"):
+        raise ConfigError(
+            f"the runtime {runtime!r} takes exported artifacts, and these are a run's weights.",
+            "export them first: marey export RUN --to onnx",
+            where=str(file),
+        )
     from marey.models.saved import load_model
     from marey.predict.device import choose_autocast, choose_device
 
-    file = find_weights(path)
     place = choose_device(device)
     saved = load_model(file, place)
     return predictor_of(
         saved, device=place, autocast=choose_autocast("auto", place), views=Views(clips, crops)
+    )
+
+
+def _load_artifact(file: Path, *, device: str, views: Views, runtime: str) -> Predictor:
+    from marey.predict.artifact import read_artifact
+    from marey.predict.runtimes.choose import choose
+    from marey.predict.runtimes.table import make_runtime
+    from marey.work import cores
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"artifacts run on cpu or cuda, not on {device}.", where=str(file))
+    artifact = read_artifact(file)
+    if runtime == AUTO:
+        chosen, _ = choose(artifact, device=device)
+    else:
+        chosen = make_runtime(artifact, runtime, threads=cores())
+    about = artifact.about
+    return Predictor(
+        chosen,
+        about.spec,
+        about.class_names,
+        multi_label=about.multi_label,
+        temperature=about.temperature,
+        views=views,
     )
 
 

@@ -1,0 +1,223 @@
+"""From a run to one file that gives the same answers everywhere: traced, compared with torch, and only then written."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+import marey
+from marey.data.clips import load_views
+from marey.data.manifest import Manifest, Sample
+from marey.errors import CheckpointError, ConfigError, MareyError, require
+from marey.files import write_atomically
+from marey.predict.about import Description
+from marey.predict.artifact import KEY, artifact_of
+from marey.predict.load import SUFFIX, find_weights
+from marey.spec import InputSpec
+from marey.types import Clip
+from marey.work import print_line
+
+if TYPE_CHECKING:
+    from marey.models.saved import SavedModel
+
+GENERATED = "generated videos"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Make one file of a trained model that runs without torch, and prove that it gives the same answers."""
+
+    run: Annotated[str, tyro.conf.Positional]
+    """Folder of a run, or its weights file."""
+    to: Literal["onnx"] = "onnx"
+    """The kind of file. ONNX Runtime, OpenVINO and TensorRT all take this one."""
+    file: str | None = None
+    """Where it goes (default: beside the weights, best.onnx). A file that is there is not written over."""
+    data: str | None = None
+    """Manifest or folder of the videos it is compared on (default: the run's own held-out ones)."""
+    root: str | None = None
+    """Folder that relative video paths start from."""
+    clips: int = 8
+    """Videos that are compared."""
+    features: bool = False
+    """Give the features over time too, and the mask of their positions."""
+    force: bool = False
+    """Write it even where it says something else than torch; the certificate says so."""
+
+    def __post_init__(self) -> None:
+        if self.clips < 1:
+            raise ConfigError(f"a comparison needs at least 1 clip; got {self.clips}.")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export leaves: the artifact, and what it says of itself."""
+
+    path: Path
+    about: Description
+
+
+def export(config: ExportConfig, *, say: Callable[[str], None] = print_line) -> Exported:
+    """Trace, compare, write.
+
+    Args:
+        config: what to do.
+        say: told what is being done.
+
+    Raises:
+        CheckpointError: no model there, one that cannot be traced, or parity that fails without `force`; then
+            nothing is written. ConfigError: a file that is there already.
+        MissingExtraError: onnx, onnxscript or onnxruntime are not installed.
+    """
+    for module in ("onnx", "onnxscript", "onnxruntime"):
+        require(module, "onnx")
+    from marey.export.certificate import compare
+    from marey.export.graph import check_exportable, describe_model, set_metadata, trace
+    from marey.models.saved import load_model
+    from marey.predict.runtime import TorchRuntime
+    from marey.predict.runtimes.parity import LIMIT
+    from marey.predict.runtimes.table import make_runtime, present
+
+    weights = find_weights(config.run)
+    path = Path(config.file) if config.file else weights.with_suffix(SUFFIX)
+    _check_place(path)
+    saved = load_model(weights)
+    check_exportable(saved.model)
+    about = describe_model(saved.model, _description(saved, config))
+    if about.spec.fixed_frames and not saved.spec.fixed_frames:
+        say(
+            f"{about.model}: its graph takes clips of {about.spec.frames} frames; shorter ones are padded, and longer "
+            "ones refused."
+        )
+    say(f"tracing {about.model}")
+    model = trace(saved.model, about)
+    artifact = artifact_of(model.SerializeToString(), path=str(path))
+    clips, source = _clips(config, weights, about.spec, say)
+    say(f"comparing with torch on {len(clips)} clips of {source}")
+    names = [name for name in present("cpu") if name != "onnxruntime"]
+    runtimes: dict[str, Any] = {
+        name: make_runtime(artifact, name, threads=_torch_threads()) for name in ("onnxruntime", *names)
+    }
+    certificate = compare(
+        TorchRuntime(saved.model), runtimes, artifact, clips, source=source, versions=_versions(names)
+    )
+    delta = certificate["runtimes"]["onnxruntime"]["delta"]
+    if not delta <= LIMIT and not config.force:
+        raise CheckpointError(
+            f"the artifact is not written: its probabilities lie up to {delta:.1e} from torch's, and {LIMIT:g} is "
+            f"the limit ({certificate['runtimes']['onnxruntime']['worst']}).",
+            "write it all the same with --force",
+            where=str(path),
+        )
+    about = replace(about, certificate=certificate)
+    set_metadata(model, KEY, about.to_json())
+    write_atomically(path, model.SerializeToString())
+    return Exported(path, about)
+
+
+def _check_place(path: Path) -> None:
+    if path.suffix != SUFFIX:
+        raise ConfigError(f"an artifact's name ends in {SUFFIX}.", where=str(path))
+    if path.exists():
+        raise ConfigError(
+            "this file is there already; nothing was written.",
+            "name another one with --file",
+            where=str(path),
+        )
+    if not path.parent.is_dir():
+        raise ConfigError("there is no such folder.", where=str(path.parent))
+
+
+def _description(saved: SavedModel, config: ExportConfig) -> Description:
+    outputs = ("probabilities", "logits") + (("features", "features_mask") if config.features else ())
+    return Description(
+        model=saved.model.name,
+        version=marey.__version__,
+        spec=saved.spec,
+        class_names=saved.class_names,
+        multi_label=saved.multi_label,
+        temperature=float(saved.extra.get("temperature", 1.0)),
+        outputs=outputs,
+    )
+
+
+def _torch_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _versions(names: Sequence[str]) -> dict[str, str]:
+    from importlib import metadata
+
+    packages = ["marey", "torch", "onnx", "onnxscript", "onnxruntime"]
+    packages += ["openvino"] if "openvino" in names else []
+    return {package: metadata.version(package) for package in packages}
+
+
+def _clips(
+    config: ExportConfig, weights: Path, spec: InputSpec, say: Callable[[str], None]
+) -> tuple[list[Clip], str]:
+    """Real clips, as many as asked for and can be read, and where they come from."""
+    if config.data is not None:
+        manifest = Manifest.read(config.data, root=config.root)
+        rows = np.arange(len(manifest))
+        samples, source = _some(manifest, rows, config.clips), config.data
+    else:
+        samples, source = _held_out(weights, config, say)
+    clips: list[Clip] = []
+    for sample in samples:
+        try:
+            clips += load_views(sample, spec)
+        except MareyError as error:
+            say(f"warning: left out of the comparison: {error}")
+    if clips:
+        return clips, source
+    if config.data is not None:
+        raise CheckpointError(
+            "no video of it can be read, so that there is nothing to compare on.", where=source
+        )
+    return _generated(config.clips, spec), GENERATED
+
+
+def _held_out(weights: Path, config: ExportConfig, say: Callable[[str], None]) -> tuple[list[Sample], str]:
+    """Samples of the run that its model has not learnt from; none where the run or its data are not here."""
+    from marey.jobs.partition import parts_of
+    from marey.jobs.train import resume_config
+
+    run = weights.parent.parent
+    fold = run.name.removeprefix("fold-") if run.name.startswith("fold-") else "0"
+    try:
+        trained = resume_config(run if (run / "config.yaml").is_file() else run.parent)
+        manifest = Manifest.read(trained.data, root=trained.root)
+        manifest, parts, _ = parts_of(manifest, trained)
+        part = next((part for part in parts if str(part.fold) == fold), parts[0])
+    except MareyError as error:
+        say(f"the data of this run are not here ({error.what}); comparing on generated videos.")
+        return [], GENERATED
+    return _some(manifest, part.judged, config.clips), f"{Path(trained.data).name}, held out"
+
+
+def _some(manifest: Manifest, rows: Any, wanted: int) -> list[Sample]:
+    """Rows spread over all of them."""
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(wanted, len(rows))).round().astype(int))]
+    return [manifest.sample(int(row)) for row in chosen]
+
+
+def _generated(wanted: int, spec: InputSpec) -> list[Clip]:
+    from marey.video.synthetic import MOTIONS, render_motion, write_video
+
+    clips = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(wanted):
+            rng = np.random.default_rng(number)
+            video = render_motion(MOTIONS[number % len(MOTIONS)], rng, frames=max(spec.frames, 16), fps=12.0)
+            path = write_video(Path(folder) / f"{number}.mp4", video.frames, fps=12.0)
+            clips += load_views(str(path), spec)
+    return clips

@@ -1,0 +1,133 @@
+"""What an artifact says of itself: read from its metadata, every value looked at before it is believed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from marey.errors import CheckpointError, MareyError
+from marey.spec import InputSpec
+
+_FRAMES, _PIXELS, _NUMBERS = 4096, 8192, 1 << 16
+_CLIP = 1 << 31  # bytes of one clip of uint8 frames
+
+
+@dataclass(frozen=True)
+class Description:
+    """What stands in the metadata.
+
+    Attributes:
+        model: the name of the model.
+        version: of marey, that exported it.
+        spec: how a video becomes its input.
+        class_names: K names in the order of the outputs.
+        multi_label: independent classes.
+        temperature: divides the logits before the probabilities; the graph's probabilities have it in them.
+        threshold: the probability from which a class of a multi-label model is said to be there.
+        outputs: what the graph gives, in order: probabilities, logits, and features with their mask where asked.
+        precision: of the weights: "fp32", "fp16", "int8".
+        certificate: the comparison with torch: see `marey.export.certificate`.
+    """
+
+    model: str
+    version: str
+    spec: InputSpec
+    class_names: tuple[str, ...]
+    multi_label: bool = False
+    temperature: float = 1.0
+    threshold: float = 0.5
+    outputs: tuple[str, ...] = ("probabilities", "logits")
+    precision: str = "fp32"
+    certificate: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The inverse of `describe`."""
+        return json.dumps({**asdict(self), "spec": self.spec.to_dict()}, ensure_ascii=False, allow_nan=False)
+
+
+def describe(text: str, path: str) -> Description:
+    """Read the metadata.
+
+    Raises:
+        CheckpointError: no JSON, a key that is missing or unknown, a value of another type, or one beyond reason.
+    """
+    try:
+        plain = json.loads(text)
+        spec = plain.pop("spec")
+        _check_spec(spec)
+        found = Description(spec=InputSpec.from_dict(spec), **_typed(plain))
+        _check(found)
+    except MareyError as error:
+        raise CheckpointError(f"its metadata cannot be: {error}", where=path) from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"its metadata is damaged: {type(error).__name__}: {error}.", where=path
+        ) from error
+    return found
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "model": str, "version": str, "class_names": list, "multi_label": bool, "temperature": (int, float),
+    "threshold": (int, float), "outputs": list, "precision": str, "certificate": dict,
+}  # fmt: skip
+_SPEC_TYPES: dict[str, type | tuple[type, ...]] = {
+    "modalities": list, "sampler": dict, "frames": int, "size": list, "resize": int, "mean": list, "std": list,
+    "min_frames": int, "frames_multiple": int, "fixed_frames": bool, "flow_method": str,
+}  # fmt: skip
+
+
+def _typed(plain: dict[str, Any]) -> dict[str, Any]:
+    for key, value in plain.items():
+        if key not in _TYPES:
+            raise ValueError(f"unknown key {key!r}")
+        if not isinstance(value, _TYPES[key]) or (isinstance(value, bool) and _TYPES[key] is not bool):
+            raise TypeError(f"{key} is a {type(value).__name__}")
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+
+
+def _check_spec(spec: dict[str, Any]) -> None:
+    for key, value in spec.items():
+        wanted = _SPEC_TYPES.get(key)
+        if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool)):
+            raise TypeError(f"{key} of the input is a {type(value).__name__}")
+    height, width = (_whole_number(side, 1, _PIXELS, "size") for side in spec["size"])
+    frames = _whole_number(spec["frames"], 1, _FRAMES, "frames")
+    for key, most in (("resize", _PIXELS), ("min_frames", _FRAMES), ("frames_multiple", _FRAMES)):
+        _whole_number(spec[key], 1, most, key)
+    if frames * height * width * 3 > _CLIP:
+        raise ValueError(f"a clip of {frames} frames of {width}×{height} is beyond reason")
+    for key in ("mean", "std"):
+        if not 1 <= len(spec[key]) <= 3 or not all(isinstance(x, int | float) for x in spec[key]):
+            raise ValueError(f"{key} must be up to 3 numbers")
+    _check_numbers(spec["sampler"])
+
+
+def _check_numbers(sampler: dict[str, Any], depth: int = 0) -> None:
+    """A sampler's numbers are frames, frames a second, seconds or shares: none is large."""
+    for key, value in sampler.items():
+        if isinstance(value, dict) and depth < 2:
+            _check_numbers(value, depth + 1)
+        elif isinstance(value, int | float):
+            if not -_NUMBERS <= value <= _NUMBERS:
+                raise ValueError(f"{key}={value} of the sampler is beyond reason")
+        elif value is not None and not isinstance(value, str):
+            raise TypeError(f"{key} of the sampler is a {type(value).__name__}")
+
+
+def _whole_number(value: Any, least: int, most: int, key: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{key} is {value!r}, not a whole number from {least} to {most}")
+    return value
+
+
+def _check(about: Description) -> None:
+    names = about.class_names
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+        raise ValueError("class_names must be different names, at least one")
+    if not 0 < about.temperature < 1e6:
+        raise ValueError(f"a temperature of {about.temperature} cannot be")
+    if not 0 <= about.threshold <= 1:
+        raise ValueError(f"a threshold of {about.threshold} cannot be")
+    if about.outputs[:2] != ("probabilities", "logits"):
+        raise ValueError(f"the outputs {about.outputs} are not probabilities and logits")

@@ -1,0 +1,90 @@
+"""The runtimes by name: which are here, and how each is made. Looking imports none of them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from marey.errors import ConfigError, UnknownNameError
+from marey.predict.artifact import Artifact
+from marey.predict.load import AUTO
+from marey.predict.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A runtime for artifacts.
+
+    Attributes:
+        make: from an artifact and a number of threads.
+        present: whether this machine has it.
+        device: "cpu" or "cuda".
+        package: whose version counts.
+    """
+
+    make: Callable[[Artifact, int], Runtime]
+    present: Callable[[], bool]
+    device: str
+    package: str
+
+
+def _onnx(provider: str) -> Entry:
+    def make(artifact: Artifact, threads: int) -> Runtime:
+        from marey.predict.runtimes.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(artifact, provider=provider, threads=threads)
+
+    def present() -> bool:
+        if importlib.util.find_spec("onnxruntime") is None:
+            return False
+        if provider == "cpu":
+            return True
+        import onnxruntime
+
+        from marey.predict.runtimes.onnx_runtime import PROVIDERS
+
+        return PROVIDERS[provider] in onnxruntime.get_available_providers()
+
+    return Entry(make, present, "cpu" if provider == "cpu" else "cuda", "onnxruntime")
+
+
+def _openvino(precision: str) -> Entry:
+    def make(artifact: Artifact, threads: int) -> Runtime:
+        from marey.predict.runtimes.open_vino import OpenVino
+
+        return OpenVino(artifact, precision=precision, threads=threads)
+
+    return Entry(make, lambda: importlib.util.find_spec("openvino") is not None, "cpu", "openvino")
+
+
+RUNTIMES: dict[str, Entry] = {
+    "onnxruntime": _onnx("cpu"),
+    "openvino": _openvino("f32"),
+    "openvino-reduced": _openvino("default"),
+    "onnxruntime-cuda": _onnx("cuda"),
+    "onnxruntime-tensorrt": _onnx("tensorrt"),
+}
+
+
+def present(device: str = "auto") -> list[str]:
+    """Names of the runtimes that this machine has, on that device."""
+    return [name for name, entry in RUNTIMES.items() if device in ("auto", entry.device) and entry.present()]
+
+
+def make_runtime(artifact: Artifact, name: str, *, threads: int = 0) -> Runtime:
+    """The runtime of that name.
+
+    Raises:
+        UnknownNameError: no such runtime. MissingExtraError: its package is not installed.
+        ConfigError: torch, which does not run artifacts.
+    """
+    if name.startswith("torch"):
+        raise ConfigError(
+            "torch runs the weights of a run, not an exported artifact.",
+            f"give the folder of the run, or one of: {', '.join([AUTO, *RUNTIMES])}",
+            where=artifact.path,
+        )
+    if name not in RUNTIMES:
+        raise UnknownNameError("runtime", name, [AUTO, *RUNTIMES])
+    return RUNTIMES[name].make(artifact, threads)

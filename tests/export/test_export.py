@@ -1,0 +1,103 @@
+"""From a weights file to a prediction without torch, and back: the same answers, the same metadata."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import marey
+from marey.errors import CheckpointError, ConfigError, UnknownNameError
+from marey.export.certificate import compare
+from marey.jobs.export import ExportConfig, export
+from marey.predict.artifact import read_artifact
+from tests.export.small import CLASSES, saved_model
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, motion):
+    weights = saved_model(tmp_path_factory.mktemp("run"), "r2plus1d_tiny")
+    told = []
+    done = export(ExportConfig(run=str(weights), data=str(motion), clips=3), say=told.append)
+    return weights, done, told
+
+
+def test_the_artifact_holds_all_that_prediction_needs(exported):
+    weights, done, told = exported
+    assert done.path == weights.with_suffix(".onnx")
+    about = read_artifact(done.path).about
+    saved = marey.load(weights, device="cpu")
+    assert about.class_names == CLASSES
+    assert about.temperature == 1.5
+    assert about.spec == saved.spec
+    assert about.certificate["runtimes"]["onnxruntime"]["delta"] < 1e-4
+    assert about.certificate["cases"] > 10
+    assert any("comparing" in line for line in told)
+    with pytest.raises(ConfigError, match="there already"):
+        export(ExportConfig(run=str(weights)))
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "auto"])
+def test_every_runtime_predicts_what_torch_predicts(exported, motion, runtime):
+    weights, done, _ = exported
+    videos = [marey.Manifest.read(motion).sample(i) for i in range(6)]
+    wanted = marey.load(weights, device="cpu").logits(videos).logits
+    got = marey.load(done.path, runtime=runtime).logits(videos).logits
+    assert np.abs(got - wanted).max() < (1e-3 if runtime == "auto" else 1e-4) * np.abs(wanted).max() * 10
+
+
+def test_predicting_imports_no_torch(exported, motion, tmp_path):
+    """And starts quickly: processor time, which other work on the machine does not change."""
+    _, done, _ = exported
+    video = marey.Manifest.read(motion).sample(0).path
+    words = ["predict", str(done.path), video, "--json", "--runtime", "onnxruntime", "--out", str(tmp_path)]
+    code = (
+        "import sys\nfrom marey.cli.main import main\n"
+        f"code = main({words!r})\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\nsys.exit(code)\n"
+    )
+    before = os.times()
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    after = os.times()
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert json.loads(ran.stdout)["labels"][0] in CLASSES
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    assert spent < 2.0
+
+
+def test_evaluation_takes_an_artifact(exported, motion, tmp_path):
+    _, done, _ = exported
+    with pytest.raises(marey.MareyError, match="not a known class|does not know|classes"):
+        marey.evaluate(
+            marey.EvalConfig(weights=str(done.path), data=str(motion), out=str(tmp_path), runtime="onnxruntime"),
+            quiet=True,
+        )
+
+
+def test_names_that_are_not_there(exported):
+    weights, done, _ = exported
+    with pytest.raises(UnknownNameError, match="Did you mean 'openvino'"):
+        marey.load(done.path, runtime="openvin")
+    with pytest.raises(ConfigError, match="torch runs the weights"):
+        marey.load(done.path, runtime="torch")
+    with pytest.raises(ConfigError, match="takes exported artifacts"):
+        marey.load(weights, runtime="openvino")
+
+
+def test_parity_that_fails_writes_nothing(tmp_path, motion, monkeypatch):
+    weights = saved_model(tmp_path, "r2plus1d_tiny")
+
+    def worse(*args, **keywords):
+        found = compare(*args, **keywords)
+        found["runtimes"]["onnxruntime"]["delta"] = 0.25
+        return found
+
+    monkeypatch.setattr("marey.export.certificate.compare", worse)
+    config = ExportConfig(run=str(weights), data=str(motion), clips=1)
+    with pytest.raises(CheckpointError, match=r"lie up to 2\.5e-01 from torch's"):
+        export(config, say=lambda _: None)
+    assert [p.name for p in weights.parent.iterdir()] == ["best.safetensors"]
