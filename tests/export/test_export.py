@@ -71,9 +71,11 @@ def test_predicting_imports_no_torch(exported, motion, tmp_path):
 
 def test_evaluation_takes_an_artifact(exported, motion, tmp_path):
     _, done, _ = exported
-    with pytest.raises(marey.MareyError, match="not a known class|does not know|classes"):
+    with pytest.raises(marey.MareyError, match="class"):
         marey.evaluate(
-            marey.EvalConfig(weights=str(done.path), data=str(motion), out=str(tmp_path), runtime="onnxruntime"),
+            marey.EvalConfig(
+                weights=str(done.path), data=str(motion), out=str(tmp_path), runtime="onnxruntime"
+            ),
             quiet=True,
         )
 
