@@ -38,6 +38,7 @@ BACKGROUND = "background"
 
 _SMALLEST, _LARGEST = 0.24, 0.60  # of an object, in widths of the picture
 _SETTINGS_FILE = "steps.json"
+_EMPTY_EVERY = 21  # odd, so that with a quarter held out there are some on both sides
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +121,7 @@ def make_steps(
 
     Args:
         out: the folder; made if need be.
-        videos: how many; every twentieth has no action at all.
+        videos: how many; one in 21 has no action at all.
         seconds, fps, size, objects: of each.
         val: the share that the manifest marks `val`.
 
@@ -138,7 +139,7 @@ def make_steps(
         )
     made_by = {
         "videos": videos, "seconds": seconds, "fps": fps, "size": size, "objects": objects, "val": val,
-        "seed": seed, "version": 1,
+        "seed": seed, "version": 2,
     }  # fmt: skip
     manifest, settings = out / "segments.csv", out / _SETTINGS_FILE
     if out.exists() and any(out.iterdir()):
@@ -154,7 +155,7 @@ def make_steps(
     for index in range(videos):
         name = f"videos/{index:05d}.mp4"
         rng = np.random.default_rng([seed, index])
-        empty = index % 20 == 19
+        empty = index % _EMPTY_EVERY == 19
         video = render_steps(
             rng, seconds=seconds, fps=fps, size=size, objects=objects, classes=() if empty else STEPS
         )
