@@ -109,10 +109,16 @@ def test_a_whole_models_file_of_every_kind(tmp_path: Path) -> None:
 def test_a_marey_checkpoint_starts_another_model(tmp_path: Path) -> None:
     first = small_model("r2plus1d_tiny")
     first.spec = type(first.spec).from_dict({**first.spec.to_dict(), "mean": [0.3, 0.3, 0.3]})
-    save_model(tmp_path / "first.safetensors", first, class_names="abcde")
-    second = create_model("r2plus1d_tiny", num_classes=2, pretrained=tmp_path / "first.safetensors")
-    assert second.spec.mean == (0.3, 0.3, 0.3)
-    assert all(torch.equal(v, second.state_dict()[k]) for k, v in first.state_dict().items() if "fc" not in k)
+    file = tmp_path / "run/weights/best.safetensors"
+    file.parent.mkdir(parents=True)
+    save_model(file, first, class_names="abcde")
+    for source in (file, tmp_path / "run"):  # a file, or the folder of its run
+        second = create_model("r2plus1d_tiny", num_classes=2, pretrained=source)
+        assert second.spec.mean == (0.3, 0.3, 0.3)
+        state = second.state_dict()
+        assert all(torch.equal(v, state[k]) for k, v in first.state_dict().items() if "fc" not in k)
+    with pytest.raises(CheckpointError, match="this folder is no run"):
+        create_model("r2plus1d_tiny", num_classes=2, pretrained=tmp_path)
 
 
 def test_what_does_not_fit_or_cannot_be_read(tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ def read_checkpoint(
     """Find and read what `pretrained=` asks for.
 
     Args:
-        source: True, a path, a torchvision weights name, a hub name, or the address of a file.
+        source: True, a path (a file, or the folder of a run), a torchvision weights name, a hub name, or the
+            address of a file.
         entry: the model that it is for; says what True stands for.
         kwargs, known: the model's keywords as given, and all with their defaults; name its backbone.
 
@@ -88,10 +89,15 @@ def read_checkpoint(
     if isinstance(source, str) and text.startswith(("https://", "http://")):
         return _from_address(text)
     path = Path(text).expanduser()
-    if path.is_file():
-        return _from_file(path)
+    of_run = path / "weights" / "best.safetensors"
+    if path.is_file() or of_run.is_file():
+        return _from_file(path if path.is_file() else of_run)
     if isinstance(source, Path) or path.suffix in SUFFIXES or path.is_dir():
-        what = "this is a folder, not a file." if path.is_dir() else "there is no such file."
+        what = (
+            "this folder is no run: it has no weights/best.safetensors."
+            if path.is_dir()
+            else "there is no such file."
+        )
         raise CheckpointError(what, "weights are a .safetensors, .pt or .pth file", where=text)
     if re.fullmatch(r"\w+_Weights\.\w+", text):
         return _from_torchvision(text)

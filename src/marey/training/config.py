@@ -158,7 +158,7 @@ class TrainConfig:
     backbone: str | None = None
     """timm backbone, for models that have one."""
     weights: str | None = None
-    """Where the weights start: `default`, a hub or torchvision name, or a local file. None: at random."""
+    """Where the weights start: `default`, a hub or torchvision name, a file, or a run's folder. None: at random."""
     branch: Literal["rgb", "flow", "both"] | None = None
     """Train one branch of a two-stream model by itself; marey fuse joins two such runs."""
     flow: str | None = None
