@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 LEARN = (
-    "--model r2plus1d_tiny --frames 8 --size 56 --resize 56 --batch 16 --lr 4e-3 --scale 0.9 1.0 --flip"
-    " --flip-map auto --vertical-flip --vertical-flip-map auto --cache-mb 1024 --no-audit"
+    "--model r2plus1d_tiny --frames 8 --size 56 --resize 56 --batch 16 --lr 4e-3 --backbone-lr 3e-3 --scale 0.9 1.0"
+    " --flip --flip-map auto --vertical-flip --vertical-flip-map auto --cache-mb 1024 --no-audit"
 )
 FEATURES = "--weights runs/train/windows --fps 10 --window 8 --stride 2"
 SLIDE = "steps/segments.csv --split val"
@@ -32,7 +32,7 @@ FIT = "--fit steps/segments.csv --fit-split train"
 
 # name: (what is there when it is done, the words after `marey`)
 LOCALIZER = {
-    "videos": ("steps/segments.csv", "data make steps steps"),
+    "videos": ("steps/segments.csv", "data make steps steps --compound"),
     "windows": (
         "steps/windows.csv",
         "data windows steps/segments.csv steps/windows.csv --window 0.8 --stride 0.4",

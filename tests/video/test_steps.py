@@ -9,7 +9,7 @@ import pytest
 
 from marey.errors import ConfigError
 from marey.video.reader import open_video
-from marey.video.steps import BACKGROUND, STEPS, make_steps, render_steps
+from marey.video.steps import BACKGROUND, COMPOUND, STEPS, make_steps, render_steps
 
 
 def test_segments_are_where_something_moves():
@@ -37,6 +37,26 @@ def test_no_two_segments_of_a_class_meet_and_those_of_two_objects_overlap():
                 assert not (both and a.label == b.label)
                 overlaps += both
     assert overlaps > 5
+
+
+def test_what_goes_there_and_back_ends_as_it_began():
+    """A video of nothing but `sway`: frames as far from the middle of a segment before and after look the same."""
+    video = render_steps(np.random.default_rng(2), seconds=30, size=48, objects=1, classes=("sway",))
+    assert len(video.segments) >= 3
+    assert {s.label for s in video.segments} == {"sway"}
+    back, away = [], []
+    for s in video.segments:
+        inside = np.flatnonzero((video.times > s.start) & (video.times < s.end))
+        first, middle, last = (video.frames[inside[i]].astype(float) for i in (0, len(inside) // 2, -1))
+        back.append(np.abs(first - last).mean())
+        away.append(np.abs(first - middle).mean())
+    assert np.median(back) < 0.6 * np.median(away)
+    labels = {
+        s.label
+        for seed in range(8)
+        for s in render_steps(np.random.default_rng(seed), seconds=40, size=16, classes=COMPOUND).segments
+    }
+    assert labels == set(COMPOUND)
 
 
 def test_a_set_on_disk(tmp_path):

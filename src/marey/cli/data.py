@@ -87,6 +87,8 @@ class MakeConfig:
     """Length of each video of steps."""
     objects: int = 2
     """Objects in each video of steps; one never overlaps itself."""
+    compound: bool = False
+    """Steps with three more actions, which go there and back: each half looks like another action."""
     size: int = 64
     """Width and height in pixels."""
     val: float | None = None
@@ -185,7 +187,10 @@ def _make(args: Sequence[str]) -> int:
         from marey.video.steps import make_steps
 
         videos = 80 if config.clips is None else config.clips
-        path = make_steps(config.to, videos=videos, seconds=config.seconds, objects=config.objects, **chosen)
+        path = make_steps(
+            config.to, videos=videos, seconds=config.seconds, objects=config.objects, compound=config.compound,
+            **chosen,
+        )  # fmt: skip
     else:
         from marey.video.synthetic import make_motion
 

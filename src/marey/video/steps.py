@@ -4,6 +4,9 @@ Two textured objects live on a still background. Each goes through its own scrip
 motions of `marey.video.synthetic`) and pauses, so that actions of the two overlap at times; a video's segments are
 known exactly, and no two of one class meet. Distractors carry no label: an object trembles on the spot, the light
 flickers. An object goes on from where its last action left it, so that **no single frame tells what happens**.
+
+With compound actions (there and back again) a short window does not tell either: each half of one is a plain motion,
+and what it belongs to is told by what comes before and after.
 """
 
 from __future__ import annotations
@@ -34,6 +37,9 @@ _SPEEDS: dict[str, tuple[float, float, float, float]] = {
     "recede": (0, 0, -1, 0),
 }
 STEPS: tuple[str, ...] = tuple(_SPEEDS)
+# Half of its time one way and half of it back; which way first is random, so a mirror changes no class.
+_THERE_AND_BACK = {"sway": "right", "bob": "down", "swing": "clockwise"}
+COMPOUND: tuple[str, ...] = (*STEPS, *_THERE_AND_BACK)
 BACKGROUND = "background"
 
 _SMALLEST, _LARGEST = 0.24, 0.60  # of an object, in widths of the picture
@@ -62,7 +68,7 @@ class _Span:
     start: float
     end: float
     kind: str
-    speed: float
+    speed: float  # of what goes there and back, below 0: the other way first
 
 
 def render_steps(
@@ -84,7 +90,7 @@ def render_steps(
         times: the frames' own instants, from 0 (a variable frame rate).
         size: width and height in pixels.
         objects: how many move; one never overlaps itself.
-        classes: actions, from `STEPS`; none gives a video in which nothing happens.
+        classes: actions, from `COMPOUND`; none gives a video in which nothing happens.
     """
     instants = np.arange(round(seconds * fps)) / fps if times is None else np.asarray(times, dtype=np.float64)
     level = rng.uniform(70, 180)
@@ -98,7 +104,7 @@ def render_steps(
         poses = _poses(rng, script, instants, log_size, size)
         colours, alpha = textured_object(rng, size, level)
         _paint(canvas, poses, colours, alpha)
-        segments += [Segment(s.start, s.end, s.kind) for s in script if s.kind in _SPEEDS]
+        segments += [Segment(s.start, s.end, s.kind) for s in script if s.kind in COMPOUND]
     frames = canvas * light[:, None, None, None] + rng.normal(0, 2.0, canvas.shape)
     ordered = tuple(sorted(segments, key=lambda s: (s.start, s.end, s.label)))
     return StepsVideo(np.clip(frames, 0, 255).astype(np.uint8), instants, ordered)
@@ -112,6 +118,7 @@ def make_steps(
     fps: float = 10.0,
     size: int = 64,
     objects: int = 2,
+    compound: bool = False,
     val: float = 0.25,
     seed: int = 0,
 ) -> Path:
@@ -123,6 +130,7 @@ def make_steps(
         out: the folder; made if need be.
         videos: how many; one in 21 has no action at all.
         seconds, fps, size, objects: of each.
+        compound: with actions that go there and back, of which each half looks like another action.
         val: the share that the manifest marks `val`.
 
     Returns:
@@ -138,8 +146,8 @@ def make_steps(
             f"two videos or more, seconds and fps above 0, val in [0, 1); got {videos}, {seconds}, {fps}, {val}."
         )
     made_by = {
-        "videos": videos, "seconds": seconds, "fps": fps, "size": size, "objects": objects, "val": val,
-        "seed": seed, "version": 2,
+        "videos": videos, "seconds": seconds, "fps": fps, "size": size, "objects": objects, "compound": compound,
+        "val": val, "seed": seed, "version": 2,
     }  # fmt: skip
     manifest, settings = out / "segments.csv", out / _SETTINGS_FILE
     if out.exists() and any(out.iterdir()):
@@ -152,12 +160,13 @@ def make_steps(
     (out / "videos").mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps(made_by))
     rows: list[tuple[object, ...]] = []
+    classes = COMPOUND if compound else STEPS
     for index in range(videos):
         name = f"videos/{index:05d}.mp4"
         rng = np.random.default_rng([seed, index])
         empty = index % _EMPTY_EVERY == 19
         video = render_steps(
-            rng, seconds=seconds, fps=fps, size=size, objects=objects, classes=() if empty else STEPS
+            rng, seconds=seconds, fps=fps, size=size, objects=objects, classes=() if empty else classes
         )
         if not (out / name).is_file():
             write_video(out / name, video.frames, fps=fps)
@@ -199,6 +208,8 @@ def _script(
             if kind in rooms:
                 length = min(length, float(rooms[kind]) / speed)
                 log_size += _SPEEDS[kind][2] * speed * length
+            if kind in _THERE_AND_BACK and rng.random() < 0.5:
+                speed = -speed
             script.append(_Span(at, at + length, kind, speed))
         at += length + float(rng.uniform(0.4, 2.5))
 
@@ -211,10 +222,17 @@ def _poses(
     pose[:] = (*rng.uniform(0, 1, 2), log_size, rng.uniform(0, 4))
     for span in script:
         done = np.clip(instants, span.start, span.end) - span.start
-        if span.kind in _SPEEDS:
+        if span.kind in COMPOUND:
+            if span.kind in _THERE_AND_BACK:
+                done = np.minimum(done, span.end - span.start - done)
             # A turn of a quarter a second looks as fast as half a width a second
             unit = np.array([1.0, 1.0, 1.0, 2.5])
-            pose += done[:, None] * span.speed * np.array(_SPEEDS[span.kind]) * unit
+            pose += (
+                done[:, None]
+                * span.speed
+                * np.array(_SPEEDS[_THERE_AND_BACK.get(span.kind, span.kind)])
+                * unit
+            )
         else:
             inside = (instants >= span.start) & (instants < span.end)
             pose[inside, :2] += rng.normal(0, span.speed, (int(inside.sum()), 2))
