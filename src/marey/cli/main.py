@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "predict": "classify videos with a trained model",
     "localize": "say when what happens in videos: segments with start, end, label and score",
     "export": "make one file of a trained model that runs anywhere, and prove that it gives the same answers",
+    "bench": "measure how fast an exported model is here, in every runtime, beside torch",
     "extract": "compute a network's features over time, for a head or a localizer",
     "flow": "compute the optical flow of videos ahead of training, or look at it",
     "models": "list the models, with parameters, cost and what each is for",

@@ -76,10 +76,11 @@ def _of_length(x: NDArray[Any], length: int) -> NDArray[Any]:
 def _padded(inputs: Arrays, mask: NDArray[np.bool_], words: str) -> Case:
     """The clips cut to lengths of their own, with garbage in what is then padding."""
     frames = mask.shape[1]
+    least = 1 if "rgb" in inputs else 2  # flow lies between two
     shorter = mask.copy()
     for row in range(len(mask)):
-        shorter[row, max(1, frames - row * max(1, frames // 4) - row) :] = False
-    shorter[-1, max(1, frames // 3) :] = False
+        shorter[row, max(least, frames - row * max(1, frames // 4) - row) :] = False
+    shorter[-1, max(least, frames // 3) :] = False
     rng = np.random.default_rng(0)
     garbled = {}
     for name, x in inputs.items():

@@ -73,8 +73,11 @@ class Artifact:
         batch, frames = mask.shape
         for name in spec.modalities:
             self._check_input(name, inputs[name], batch, frames)
-        if not mask[:, 0].all() or (mask[:, 1:] > mask[:, :-1]).any():
-            raise UsageError("the mask must have the real frames first, and at least one.", where=self.path)
+        least = 1 if "rgb" in spec.modalities else 2  # flow and differences lie between two
+        if not mask[:, :least].all() or (mask[:, 1:] > mask[:, :-1]).any():
+            raise UsageError(
+                f"the mask must have the real frames first, and at least {least} of them.", where=self.path
+            )
         if spec.padded_frames(frames) != frames:
             raise UsageError(
                 f"this artifact takes {self.lengths}, got {frames}.",

@@ -10,6 +10,12 @@ from marey.predict.predictor import Predictor, Views
 from marey.predict.runtime import TorchRuntime
 
 AUTO = "auto"
+TORCH: dict[str, dict[str, bool]] = {
+    "torch": {},
+    "torch-contiguous": {"channels_last": False},
+    "torch-compiled": {"compiled": True},
+}
+"""How torch runs weights, by name."""
 SUFFIX = ".onnx"
 
 if TYPE_CHECKING:
@@ -26,7 +32,7 @@ def load(
         device: "auto", "cpu", "cuda" or "mps".
         clips, crops: the views that are averaged.
         runtime: what runs an artifact: a name from `predict.runtimes.table.RUNTIMES`, or "auto", the fastest of
-            those here that passes parity. Weights are run by torch.
+            those here that passes parity. Weights are run by torch: "torch", "torch-contiguous" or "torch-compiled".
 
     Raises:
         CheckpointError: no such file, or not a model that marey saved or exported; for a cross-validation, which
@@ -36,7 +42,7 @@ def load(
     file = find_weights(path)
     if file.suffix == SUFFIX:
         return _load_artifact(file, device=device, views=Views(clips, crops), runtime=runtime)
-    if runtime not in (AUTO, "torch"):
+    if runtime not in (AUTO, *TORCH):
         raise ConfigError(
             f"the runtime {runtime!r} takes exported artifacts, and these are a run's weights.",
             "export them first: marey export RUN --to onnx",
@@ -48,8 +54,9 @@ def load(
     place = choose_device(device)
     saved = load_model(file, place)
     return predictor_of(
-        saved, device=place, autocast=choose_autocast("auto", place), views=Views(clips, crops)
-    )
+        saved, device=place, autocast=choose_autocast("auto", place), views=Views(clips, crops),
+        runtime="torch" if runtime == AUTO else runtime,
+    )  # fmt: skip
 
 
 def _load_artifact(file: Path, *, device: str, views: Views, runtime: str) -> Predictor:
@@ -77,11 +84,16 @@ def _load_artifact(file: Path, *, device: str, views: Views, runtime: str) -> Pr
 
 
 def predictor_of(
-    saved: SavedModel, *, device: str, autocast: str | None = None, views: Views | None = None
+    saved: SavedModel,
+    *,
+    device: str,
+    autocast: str | None = None,
+    views: Views | None = None,
+    runtime: str = "torch",
 ) -> Predictor:
     """A predictor around a model in memory, with the calibration that its file carries."""
     return Predictor(
-        TorchRuntime(saved.model, device=device, autocast=autocast),
+        TorchRuntime(saved.model, device=device, autocast=autocast, **TORCH[runtime]),
         saved.spec,
         saved.class_names,
         multi_label=saved.multi_label,

@@ -36,14 +36,30 @@ class TorchRuntime:
             that a model in training can be judged on the way.
         device: where it runs.
         autocast: a reduced precision for the forward pass ("bf16"), or None for float32.
+        channels_last: whether convolutions keep channels last in memory; else the weights stay as they are.
+        compiled: whether the forward pass is compiled (`torch.compile`) when it is first called.
     """
 
-    def __init__(self, model: VideoModel, *, device: str = "cpu", autocast: str | None = None) -> None:
+    def __init__(
+        self,
+        model: VideoModel,
+        *,
+        device: str = "cpu",
+        autocast: str | None = None,
+        channels_last: bool = True,
+        compiled: bool = False,
+    ) -> None:
         self.name = f"torch {device}"
         self.model = model.to(device)
-        use_channels_last(self.model)
+        if channels_last:
+            use_channels_last(self.model)
         self.device = device
         self.autocast = autocast
+        self._forward: Any = self.model
+        if compiled:
+            import torch
+
+            self._forward = torch.compile(self.model)
 
     def __call__(self, inputs: Arrays, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         import torch
@@ -58,7 +74,7 @@ class TorchRuntime:
                 torch.inference_mode(),
                 torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.autocast == "bf16"),
             ):
-                logits = self.model(**tensors, mask=torch.from_numpy(mask).to(self.device))
+                logits = self._forward(**tensors, mask=torch.from_numpy(mask).to(self.device))
         finally:
             self.model.train(training)
         result: NDArray[np.float32] = logits.float().cpu().numpy()

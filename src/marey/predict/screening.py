@@ -153,7 +153,7 @@ def _check_tensor(tensor: TensorProto, path: str) -> None:
     for name, wide in _TYPED.items():
         # small types stand in int32_data, one element each, and count as their own width
         held += len(getattr(tensor, name)) * (min(wide, bits) if name == "int32_data" else wide)
-    if held < wanted or held > wanted + 32:
+    if held < wanted or held > wanted + 7:
         raise CheckpointError(
             f"its tensor {tensor.name!r} of shape {tuple(tensor.dims)} holds {held // 8} bytes in place of "
             f"{wanted // 8}.",

@@ -41,3 +41,24 @@ def _line(found: dict[str, Any], limit: float, version: str) -> tuple[str, ...]:
         f"{found['clip_ms']:.1f}",
         "" if good else f"over {limit:g} ({found['worst']})",
     )
+
+
+def speed_table(found: dict[str, Any], eager: str) -> Table:
+    """What `marey bench` measured, a line a runtime, and how much faster than torch each is."""
+    from rich.table import Table
+
+    rows = found["rows"]
+    torch_ms = next((row["p50_ms"] for row in rows if row["runtime"] == eager), None)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("runtime", no_wrap=True)
+    for head in ("p50 ms", "p99 ms", "clips/s", "frames/s", "at best", "path ms", "MiB", "× torch"):
+        table.add_column(head, justify="right")
+    for row in rows:
+        table.add_row(
+            row["runtime"],
+            f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}", f"{row['clips_s']:.1f}", f"{row['frames_s']:.0f}",
+            f"{row['best_clips_s']:.1f} ({row['best_batch']})", f"{row['path_ms']:.1f}",
+            "–" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}",
+            "–" if torch_ms is None else f"{torch_ms / row['p50_ms']:.2f}",
+        )  # fmt: skip
+    return table
