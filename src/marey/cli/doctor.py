@@ -13,7 +13,15 @@ from pathlib import Path
 
 from marey.cli.parse import parse
 
-EXTRAS = {"torchcodec": "torchcodec", "tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
+EXTRAS = {
+    "torchcodec": "torchcodec",
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
+    "onnx": "onnxruntime",
+    "openvino": "openvino",
+    "tensorrt": "tensorrt",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

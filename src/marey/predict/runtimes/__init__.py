@@ -1,1 +1,1 @@
-"""What runs an artifact: one short file each, behind `marey.predict.runtime.Runtime`. None imports torch."""
+"""What runs an artifact: one short file each, behind `predict.runtime.Runtime`. None but TensorRT's takes torch."""

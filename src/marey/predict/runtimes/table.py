@@ -58,12 +58,27 @@ def _openvino(precision: str) -> Entry:
     return Entry(make, lambda: importlib.util.find_spec("openvino") is not None, "cpu", "openvino")
 
 
+def _tensorrt(precision: str) -> Entry:
+    def make(artifact: Artifact, threads: int) -> Runtime:
+        from marey.predict.runtimes.tensor_rt import TensorRt
+
+        return TensorRt(artifact, precision=precision)
+
+    def present() -> bool:
+        return all(importlib.util.find_spec(module) is not None for module in ("tensorrt", "torch"))
+
+    return Entry(make, present, "cuda", "tensorrt")
+
+
 RUNTIMES: dict[str, Entry] = {
     "onnxruntime": _onnx("cpu"),
     "openvino": _openvino("f32"),
     "openvino-reduced": _openvino("default"),
     "onnxruntime-cuda": _onnx("cuda"),
     "onnxruntime-tensorrt": _onnx("tensorrt"),
+    "tensorrt": _tensorrt("fp32"),
+    "tensorrt-fp16": _tensorrt("fp16"),
+    "tensorrt-int8": _tensorrt("int8"),
 }
 
 
