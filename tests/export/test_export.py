@@ -103,3 +103,15 @@ def test_parity_that_fails_writes_nothing(tmp_path, motion, monkeypatch):
     with pytest.raises(CheckpointError, match=r"lie up to 2\.5e-01 from torch's"):
         export(config, say=lambda _: None)
     assert [p.name for p in weights.parent.iterdir()] == ["best.safetensors"]
+
+
+def test_half_precision_halves_the_file(exported, motion, tmp_path):
+    weights, whole, _ = exported
+    path = tmp_path / "half.onnx"
+    config = ExportConfig(run=str(weights), file=str(path), data=str(motion), clips=1, fp16=True)
+    half = export(config, say=lambda _: None)
+    large = read_artifact(whole.path).model.graph.initializer
+    small = read_artifact(path).model.graph.initializer
+    assert sum(len(t.raw_data) for t in small) < 0.6 * sum(len(t.raw_data) for t in large)
+    assert half.about.precision == "fp16"
+    assert 0 < half.about.certificate["runtimes"]["onnxruntime"]["delta"] <= 1e-3

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from marey.errors import CheckpointError, ConfigError, require
+from marey.export.halve import halve_weights
 from marey.models.base import CHANNELS, VideoModel
 from marey.predict.about import Description
 from marey.predict.artifact import KEY, WHOLE
@@ -101,6 +102,9 @@ def trace(model: VideoModel, about: Description) -> ModelProto:
     with _at_rest(model):
         model_proto = _traced(Graph(model, about), about, masked=True)
         whole = _traced(Graph(model, about), about, masked=False)
+    if about.precision == "fp16":
+        halve_weights(model_proto)
+        halve_weights(whole)
     set_metadata(model_proto, KEY, about.to_json())
     set_metadata(model_proto, WHOLE, _packed(whole.graph, model_proto.graph))
     return model_proto

@@ -47,6 +47,8 @@ class ExportConfig:
     """Videos that are compared."""
     features: bool = False
     """Give the features over time too, and the mask of their positions."""
+    fp16: bool = False
+    """Keep the weights in half precision: half the size, the same speed."""
     force: bool = False
     """Write it even where it says something else than torch; the certificate says so."""
 
@@ -144,6 +146,7 @@ def _description(saved: SavedModel, config: ExportConfig) -> Description:
         multi_label=saved.multi_label,
         temperature=float(saved.extra.get("temperature", 1.0)),
         outputs=outputs,
+        precision="fp16" if config.fp16 else "fp32",
     )
 
 
