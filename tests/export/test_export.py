@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import marey
 from marey.errors import CheckpointError, ConfigError, UnknownNameError
 from marey.export.certificate import compare
 from marey.jobs.export import ExportConfig, export
+from marey.jobs.quantising import Gate
 from marey.predict.artifact import read_artifact
 from tests.export.small import CLASSES, saved_model
 
@@ -115,3 +117,27 @@ def test_half_precision_halves_the_file(exported, motion, tmp_path):
     assert sum(len(t.raw_data) for t in small) < 0.6 * sum(len(t.raw_data) for t in large)
     assert half.about.precision == "fp16"
     assert 0 < half.about.certificate["runtimes"]["onnxruntime"]["delta"] <= 1e-3
+
+
+def test_the_gate_of_int8(exported, motion, tmp_path, monkeypatch):
+    """Whatever this machine says: what is taken is faster and right, and what is refused is float32 with a reason."""
+    faster = Gate(0.9, 0.895, 10.0, 5.0, 100, "accuracy", 0.01)
+    assert faster.taken
+    assert faster.sentence() == "int8 is taken: 10.0 → 5.0 ms a clip, accuracy 90.0% → 89.5% on 100 samples."
+    assert "loses too much" in replace(faster, after=0.8).sentence()
+    assert "not faster here" in replace(faster, after_ms=10.0).sentence()
+    weights, _, _ = exported
+    for taken in (True, False):
+        path = tmp_path / f"{taken}.onnx"
+        monkeypatch.setattr(Gate, "taken", taken)
+        told: list[str] = []
+        config = ExportConfig(run=str(weights), file=str(path), data=str(motion), clips=4, int8=True)
+        about = export(config, say=told.append).about
+        assert any(line.startswith("int8 is taken" if taken else "int8 is not taken") for line in told)
+        kinds = {node.op_type for node in read_artifact(path).model.graph.node}
+        assert ("DequantizeLinear" in kinds) == taken
+        assert about.precision == ("int8" if taken else "fp32")
+        videos = [marey.Manifest.read(motion).sample(i) for i in range(4)]
+        got = marey.load(path, runtime="auto").logits(videos).logits
+        wanted = marey.load(weights, device="cpu").logits(videos).logits
+        assert np.abs(got - wanted).max() < (0.2 if taken else 1e-2) * np.abs(wanted).max()

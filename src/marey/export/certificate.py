@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marey.metrics.calibration import probabilities
+from marey.predict.about import Description
 from marey.predict.artifact import Artifact
 from marey.predict.predictor import stacked
 from marey.predict.probes import probe_inputs
-from marey.predict.runtime import Arrays, TorchRuntime
+from marey.predict.runtime import Arrays, Runtime, TorchRuntime
 from marey.predict.runtimes.parity import LIMIT, Answers
 from marey.spec import InputSpec
 from marey.types import Clip
@@ -118,8 +119,6 @@ def compare(
             answers[name].add(wanted, runtime(case.inputs, case.mask), about, case.words)
     one = stacked(list(clips[:1]), about.spec)
     times = _taken({"torch": torch_runtime, **runtimes}, one)
-    probes = torch_runtime(*probe_inputs(about.spec))
-    said = probabilities(probes, temperature=about.temperature, multi_label=about.multi_label)
     return {
         "limit": LIMIT,
         "source": source,
@@ -128,8 +127,15 @@ def compare(
         "versions": versions,
         "torch_ms": times["torch"],
         "runtimes": {name: {**found.to_dict(), "clip_ms": times[name]} for name, found in answers.items()},
-        "probes": [[round(float(p), 8) for p in row] for row in said],
+        "probes": probed(torch_runtime, about),
     }
+
+
+def probed(runtime: Runtime, about: Description) -> list[list[float]]:
+    """What a runtime says of the probe clips, as probabilities."""
+    logits = runtime(*probe_inputs(about.spec))
+    said = probabilities(logits, temperature=about.temperature, multi_label=about.multi_label)
+    return [[round(float(p), 8) for p in row] for row in said]
 
 
 def _taken(runtimes: dict[str, Any], one: tuple[Arrays, NDArray[np.bool_]]) -> dict[str, float]:

@@ -30,7 +30,7 @@ from marey.errors import CheckpointError, ConfigError, require
 from marey.export.halve import halve_weights
 from marey.models.base import CHANNELS, VideoModel
 from marey.predict.about import Description
-from marey.predict.artifact import KEY, WHOLE
+from marey.predict.artifact import KEY, WHOLE, Artifact
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -105,9 +105,20 @@ def trace(model: VideoModel, about: Description) -> ModelProto:
     if about.precision == "fp16":
         halve_weights(model_proto)
         halve_weights(whole)
-    set_metadata(model_proto, KEY, about.to_json())
-    set_metadata(model_proto, WHOLE, _packed(whole.graph, model_proto.graph))
-    return model_proto
+    return _joined(model_proto, whole, about)
+
+
+def pack(artifact: Artifact) -> ModelProto:
+    """An artifact whose graphs were changed, as one ONNX model again."""
+    return _joined(artifact.model, artifact.whole, artifact.about)
+
+
+def _joined(masked: ModelProto, whole: ModelProto | None, about: Description) -> ModelProto:
+    joined = copy.deepcopy(masked)
+    set_metadata(joined, KEY, about.to_json())
+    if whole is not None:
+        set_metadata(joined, WHOLE, _packed(whole.graph, joined.graph))
+    return joined
 
 
 def set_metadata(model: ModelProto, key: str, value: str) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from marey.models.saved import SavedModel
 
 GENERATED = "generated videos"
+_JUDGED = 256  # samples that int8 is judged on, at the most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +50,18 @@ class ExportConfig:
     """Give the features over time too, and the mask of their positions."""
     fp16: bool = False
     """Keep the weights in half precision: half the size, the same speed."""
+    int8: bool = False
+    """Quantise to 8 bits, calibrated on these videos, and keep that only if it is faster here and loses little."""
+    int8_loss: float = 0.01
+    """How much of the accuracy int8 may lose."""
     force: bool = False
     """Write it even where it says something else than torch; the certificate says so."""
 
     def __post_init__(self) -> None:
         if self.clips < 1:
             raise ConfigError(f"a comparison needs at least 1 clip; got {self.clips}.")
+        if self.int8 and self.fp16:
+            raise ConfigError("--int8 and --fp16 are two precisions of one file; give one of them.")
 
 
 @dataclass(frozen=True)
@@ -79,8 +86,8 @@ def export(config: ExportConfig, *, say: Callable[[str], None] = print_line) -> 
     """
     for module in ("onnx", "onnxscript", "onnxruntime"):
         require(module, "onnx")
-    from marey.export.certificate import compare
-    from marey.export.graph import check_exportable, describe_model, set_metadata, trace
+    from marey.export.certificate import compare, probed
+    from marey.export.graph import check_exportable, describe_model, pack, set_metadata, trace
     from marey.models.saved import load_model
     from marey.predict.runtime import TorchRuntime
     from marey.predict.runtimes.parity import LIMIT
@@ -100,7 +107,18 @@ def export(config: ExportConfig, *, say: Callable[[str], None] = print_line) -> 
     say(f"tracing {about.model}")
     model = trace(saved.model, about)
     artifact = artifact_of(model.SerializeToString(), path=str(path))
-    clips, source = _clips(config, weights, about.spec, say)
+    samples, source = _samples(config, weights, say)
+    clips, source = _clips(config, samples, about.spec, source, say)
+    gate = None
+    if config.int8:
+        from marey.jobs.quantising import quantised
+
+        smaller, gate = quantised(
+            artifact, clips, samples[:_JUDGED], threads=_torch_threads(), allowed=config.int8_loss
+        )
+        say(gate.sentence())
+        if gate.taken:
+            artifact, model, about = smaller, pack(smaller), smaller.about
     say(f"comparing with torch on {len(clips)} clips of {source}")
     names = [name for name in present("cpu") if name != "onnxruntime"]
     runtimes: dict[str, Any] = {
@@ -110,7 +128,12 @@ def export(config: ExportConfig, *, say: Callable[[str], None] = print_line) -> 
         TorchRuntime(saved.model), runtimes, artifact, clips, source=source, versions=_versions(names)
     )
     delta = certificate["runtimes"]["onnxruntime"]["delta"]
-    if not delta <= LIMIT and not config.force:
+    if (
+        about.precision == "int8" and gate is not None
+    ):  # judged by accuracy; other runtimes must say what it says
+        certificate["int8"] = gate.to_dict()
+        certificate["probes"] = probed(runtimes["onnxruntime"], about)
+    elif not delta <= LIMIT and not config.force:
         raise CheckpointError(
             f"the artifact is not written: its probabilities lie up to {delta:.1e} from torch's, and {LIMIT:g} is "
             f"the limit ({certificate['runtimes']['onnxruntime']['worst']}).",
@@ -164,20 +187,23 @@ def _versions(names: Sequence[str]) -> dict[str, str]:
     return {package: metadata.version(package) for package in packages}
 
 
+def _samples(config: ExportConfig, weights: Path, say: Callable[[str], None]) -> tuple[list[Sample], str]:
+    """What may be compared on, and where it comes from."""
+    if config.data is None:
+        return _held_out(weights, say)
+    manifest = Manifest.read(config.data, root=config.root)
+    return [manifest.sample(row) for row in range(len(manifest))], config.data
+
+
 def _clips(
-    config: ExportConfig, weights: Path, spec: InputSpec, say: Callable[[str], None]
+    config: ExportConfig, samples: list[Sample], spec: InputSpec, source: str, say: Callable[[str], None]
 ) -> tuple[list[Clip], str]:
-    """Real clips, as many as asked for and can be read, and where they come from."""
-    if config.data is not None:
-        manifest = Manifest.read(config.data, root=config.root)
-        rows = np.arange(len(manifest))
-        samples, source = _some(manifest, rows, config.clips), config.data
-    else:
-        samples, source = _held_out(weights, config, say)
+    """Clips of as many samples as asked for, spread over all of them, and where they come from."""
     clips: list[Clip] = []
-    for sample in samples:
+    places = np.unique(np.linspace(0, len(samples) - 1, min(config.clips, len(samples))).round().astype(int))
+    for place in places if samples else []:
         try:
-            clips += load_views(sample, spec)
+            clips += load_views(samples[place], spec)
         except MareyError as error:
             say(f"warning: left out of the comparison: {error}")
     if clips:
@@ -189,7 +215,7 @@ def _clips(
     return _generated(config.clips, spec), GENERATED
 
 
-def _held_out(weights: Path, config: ExportConfig, say: Callable[[str], None]) -> tuple[list[Sample], str]:
+def _held_out(weights: Path, say: Callable[[str], None]) -> tuple[list[Sample], str]:
     """Samples of the run that its model has not learnt from; none where the run or its data are not here."""
     from marey.jobs.partition import parts_of
     from marey.jobs.train import resume_config
@@ -204,13 +230,7 @@ def _held_out(weights: Path, config: ExportConfig, say: Callable[[str], None]) -
     except MareyError as error:
         say(f"the data of this run are not here ({error.what}); comparing on generated videos.")
         return [], GENERATED
-    return _some(manifest, part.judged, config.clips), f"{Path(trained.data).name}, held out"
-
-
-def _some(manifest: Manifest, rows: Any, wanted: int) -> list[Sample]:
-    """Rows spread over all of them."""
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(wanted, len(rows))).round().astype(int))]
-    return [manifest.sample(int(row)) for row in chosen]
+    return [manifest.sample(int(row)) for row in part.judged], f"{Path(trained.data).name}, held out"
 
 
 def _generated(wanted: int, spec: InputSpec) -> list[Clip]:
