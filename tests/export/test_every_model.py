@@ -13,10 +13,10 @@ from marey.predict.runtimes.open_vino import OpenVino
 from tests.export.small import moving_clips, traced
 from tests.models.small import NAMES, small_model
 
-QUICK = ("r2plus1d_tiny",)
 
-
-def check(name: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_artifact_says_what_torch_says(name: str) -> None:
     model = small_model(name)
     artifact = traced(model)
     assert artifact.whole is not None
@@ -30,14 +30,3 @@ def check(name: str) -> None:
     case = next(iter(cases(clips, artifact.about.spec)))
     outputs = runtime.outputs(case.inputs, case.mask)
     assert np.allclose(outputs["probabilities"], probabilities(outputs["logits"], temperature=1.5), atol=1e-6)
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_an_artifact_says_what_torch_says(name: str) -> None:
-    check(name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in QUICK])
-def test_every_artifact_says_what_torch_says(name: str) -> None:
-    check(name)

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 
 import marey
@@ -16,7 +17,11 @@ from marey.errors import CheckpointError, ConfigError, UnknownNameError
 from marey.export.certificate import compare
 from marey.jobs.export import ExportConfig, export
 from marey.jobs.quantising import Gate
+from marey.jobs.speed import EAGER, SpeedConfig, peak_memory, speed
+from marey.metrics.calibration import probabilities
 from marey.predict.artifact import read_artifact
+from marey.predict.probes import probe_inputs
+from marey.predict.runtimes.onnx_runtime import OnnxRuntime
 from tests.export.small import CLASSES, saved_model
 
 
@@ -39,6 +44,9 @@ def test_the_artifact_holds_all_that_prediction_needs(exported):
     assert about.certificate["runtimes"]["onnxruntime"]["delta"] < 1e-4
     assert about.certificate["cases"] > 10
     assert any("comparing" in line for line in told)
+    outputs = OnnxRuntime(read_artifact(done.path), threads=1).outputs(*probe_inputs(about.spec))
+    assert np.allclose(outputs["probabilities"], about.certificate["probes"], atol=1e-5)
+    assert np.allclose(outputs["probabilities"], probabilities(outputs["logits"], temperature=1.5), atol=1e-6)
     with pytest.raises(ConfigError, match="there already"):
         export(ExportConfig(run=str(weights)))
 
@@ -68,7 +76,7 @@ def test_predicting_imports_no_torch(exported, motion, tmp_path):
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert json.loads(ran.stdout)["labels"][0] in CLASSES
     spent = after.children_user + after.children_system - before.children_user - before.children_system
-    assert spent < 2.0
+    assert spent < 1.5
 
 
 def test_evaluation_takes_an_artifact(exported, motion, tmp_path):
@@ -92,7 +100,7 @@ def test_names_that_are_not_there(exported):
         marey.load(weights, runtime="openvino")
 
 
-def test_parity_that_fails_writes_nothing(tmp_path, motion, monkeypatch):
+def test_parity_that_fails_writes_nothing(exported, tmp_path, motion, monkeypatch):
     weights = saved_model(tmp_path, "r2plus1d_tiny")
 
     def worse(*args, **keywords):
@@ -101,12 +109,14 @@ def test_parity_that_fails_writes_nothing(tmp_path, motion, monkeypatch):
         return found
 
     monkeypatch.setattr("marey.export.certificate.compare", worse)
+    monkeypatch.setattr("marey.export.graph.trace", lambda *_: onnx.load(exported[1].path))  # traced before
     config = ExportConfig(run=str(weights), data=str(motion), clips=1)
     with pytest.raises(CheckpointError, match=r"lie up to 2\.5e-01 from torch's"):
         export(config, say=lambda _: None)
     assert [p.name for p in weights.parent.iterdir()] == ["best.safetensors"]
 
 
+@pytest.mark.slow
 def test_half_precision_halves_the_file(exported, motion, tmp_path):
     weights, whole, _ = exported
     path = tmp_path / "half.onnx"
@@ -119,13 +129,16 @@ def test_half_precision_halves_the_file(exported, motion, tmp_path):
     assert 0 < half.about.certificate["runtimes"]["onnxruntime"]["delta"] <= 1e-3
 
 
-def test_the_gate_of_int8(exported, motion, tmp_path, monkeypatch):
-    """Whatever this machine says: what is taken is faster and right, and what is refused is float32 with a reason."""
+def test_the_gate_of_int8():
     faster = Gate(0.9, 0.895, 10.0, 5.0, 100, "accuracy", 0.01)
     assert faster.taken
     assert faster.sentence() == "int8 is taken: 10.0 → 5.0 ms a clip, accuracy 90.0% → 89.5% on 100 samples."
     assert "loses too much" in replace(faster, after=0.8).sentence()
     assert "not faster here" in replace(faster, after_ms=10.0).sentence()
+
+
+@pytest.mark.slow
+def test_int8_is_taken_or_refused_with_a_reason(exported, motion, tmp_path, monkeypatch):
     weights, _, _ = exported
     for taken in (True, False):
         path = tmp_path / f"{taken}.onnx"
@@ -141,3 +154,28 @@ def test_the_gate_of_int8(exported, motion, tmp_path, monkeypatch):
         got = marey.load(path, runtime="auto").logits(videos).logits
         wanted = marey.load(weights, device="cpu").logits(videos).logits
         assert np.abs(got - wanted).max() < (0.2 if taken else 1e-2) * np.abs(wanted).max()
+
+
+def test_bench_puts_every_runtime_beside_torch(exported, motion, tmp_path, monkeypatch):
+    _, done, _ = exported
+    monkeypatch.setattr("marey.jobs.speed.peak_memory", lambda *_: 100.0)
+    video = marey.Manifest.read(motion).sample(0).path
+    config = SpeedConfig(
+        artifact=str(done.path), videos=(video,), seconds=0.05, batches=(1, 3), threads=1, out=str(tmp_path)
+    )
+    found = speed(config, say=lambda _: None)
+    rows = {row.runtime: row for row in found.rows}
+    assert {EAGER, "onnxruntime", "openvino"} <= set(rows)
+    assert found.auto in rows
+    for row in rows.values():
+        assert 0 < row.p50_ms <= row.p99_ms
+        assert row.best_batch in (1, 3)
+        assert row.path_ms > 0
+    assert found.decode_ms > 0 == found.flow_ms
+    assert json.loads((tmp_path / "bench" / "bench" / "bench.json").read_text())["auto"] == found.auto
+
+
+@pytest.mark.slow
+def test_most_memory_of_a_process_that_does_nothing_else(exported):
+    _, done, _ = exported
+    assert 30 < peak_memory(str(done.path), "onnxruntime", 1) < 2000

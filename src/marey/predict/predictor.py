@@ -22,7 +22,6 @@ from marey.data.modalities import clip_inputs
 from marey.data.motion import FlowSource
 from marey.errors import ConfigError, MareyError, VideoError
 from marey.metrics.calibration import probabilities
-from marey.metrics.temporal import perturb
 from marey.predict.runtime import Runtime
 from marey.spec import InputSpec
 from marey.types import Clip, Prediction
@@ -248,6 +247,8 @@ class Predictor:
 
 
 def _disturbed(order: str, seed: tuple[int, int], number: int, clip: Clip) -> Clip:
+    from marey.metrics.temporal import perturb  # brings SciPy, which a prediction does not need
+
     rng = np.random.default_rng([*seed, number])
     return replace(clip, frames=perturb(clip.frames, clip.mask, order, rng))
 
