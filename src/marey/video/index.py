@@ -11,6 +11,7 @@ without a PTS, or two with the same one.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +33,8 @@ IntArray = NDArray[np.int64]
 UNKNOWN = np.iinfo(np.int64).min
 HELD_BYTES = 64 << 20
 """Packets of a file up to this size stay in memory: no second reading, and any of them is at hand."""
+HELD_PACKETS = 10_000
+"""And of no more packets than this: memory must not grow with the length of a small long video."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +129,7 @@ def read_packets(container: Any, stream: Any) -> PacketTable:
     nal = codec in ("h264", "hevc")
     length_size = nal_length_size(codec, stream.codec_context.extradata)
     held: list[Any] | None = []
-    rows: list[tuple[int, int, int, int, bool, bool, bool]] = []
+    rows = array("q")  # seven numbers a packet, without an object for each
     layers: list[tuple[bool, int]] = []
     total, damaged, encrypted = 0, False, False
     try:
@@ -136,7 +139,7 @@ def read_packets(container: Any, stream: Any) -> PacketTable:
             total += packet.size
             if held is not None:
                 held.append(packet)
-                held = held if total <= HELD_BYTES else None
+                held = held if total <= HELD_BYTES and len(held) <= HELD_PACKETS else None
             damaged |= packet.is_corrupt
             key = packet.is_keyframe
             encrypted |= (key or not rows) and packet.has_sidedata("encryption_info")
@@ -147,16 +150,17 @@ def read_packets(container: Any, stream: Any) -> PacketTable:
             elif codec == "hevc":
                 layers.append(hevc_droppable(bytes(memoryview(packet)[:4096]), length_size))
             pts, pos = packet.pts, packet.pos
-            rows.append((
+            rows.extend((
                 UNKNOWN if pts is None else pts, UNKNOWN if pos is None else pos, packet.size,
                 packet.duration or 0, key, shown, clean,
             ))  # fmt: skip
     except av.error.FFmpegError:
         damaged = True
     numbers = np.array(rows, np.int64).reshape(-1, 7)
+    del rows
     pts, pos, size, duration = numbers[:, :4].T.copy()
     keyframe, shown_, clean_ = numbers[:, 4:].T.astype(bool)
-    droppable = np.full(len(rows), codec in DROPPABLE)
+    droppable = np.full(len(numbers), codec in DROPPABLE)
     if layers:
         top = max(layer for _, layer in layers)
         droppable = np.array([free and layer == top for free, layer in layers], bool)
