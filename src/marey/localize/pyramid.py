@@ -184,7 +184,8 @@ class Localizer(nn.Module):
         for (x, m), norm, scale in zip(levels, self.level_norms, self.offset_scale, strict=True):
             x = norm(x)
             logits.append(self.class_head(x, m))
-            offsets.append(F.relu(scale * self.offset_head(x, m)))
+            # The paper's ReLU dies: a distance that is 0 at every point has no gradient and stays 0 for good
+            offsets.append(F.softplus(scale * self.offset_head(x, m)))
             real.append(torch.ones(batch, x.shape[2], dtype=torch.bool, device=x.device) if m is None else m)
         return (
             torch.cat(logits, dim=2).transpose(1, 2),
