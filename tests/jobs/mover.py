@@ -3,6 +3,7 @@ form; and videos in which a square moves at known times."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,7 +56,11 @@ def save_mover(path: Path, *, multi_label: bool = False) -> Path:
     moments = np.arange(FRAMES) * 0.25
     clips = [draw(moments, [(-9.0, 9.0)] if i % 2 else [], seed=i) for i in range(80)]
     x_BTCHW = torch.from_numpy(np.stack(clips)).permute(0, 1, 4, 2, 3).contiguous()
-    with torch.inference_mode():
+    with (
+        torch.no_grad()
+    ):  # without biases, the network scales as its first layers do: features of a usual size
+        model.appearance[0].weight.zero_()
+        model.motion[0].weight.div_(model.features(rgb=x_BTCHW).std())
         x_ND = model.features(rgb=x_BTCHW).mean(dim=1).numpy()
     mean_D, scale_D = x_ND.mean(axis=0), x_ND.std(axis=0) + 1e-9
     fitted = LogisticRegression(max_iter=1000).fit((x_ND - mean_D) / scale_D, np.arange(80) % 2)
@@ -68,3 +73,17 @@ def save_mover(path: Path, *, multi_label: bool = False) -> Path:
     model.spec = model.spec.__class__.from_dict({**model.spec.to_dict(), "resize": SIZE})
     save_model(path, model, class_names=classes, multi_label=multi_label, extra={"clip_seconds": 1.0})
     return path
+
+
+def found(run: Path) -> list[dict[str, str]]:
+    """The rows of a run's timeline.csv."""
+    with (run / "timeline.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def near(rows: list[dict[str, str]], spans: list[tuple[float, float]], within: float) -> bool:
+    """Whether the rows are these segments, to so many seconds."""
+    return len(rows) == len(spans) and all(
+        abs(float(row["start"]) - a) < within and abs(float(row["end"]) - b) < within
+        for row, (a, b) in zip(rows, spans, strict=True)
+    )

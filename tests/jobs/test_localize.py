@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from marey.predict.load import load
 from marey.predict.predictor import stacked
 from marey.predict.sliding import Slider
 from marey.video.reader import open_video
-from tests.jobs.mover import save_mover, video
+from tests.jobs.mover import found, near, save_mover, video
 
 NO_FORMS = ("--forms",)
 SPANS = [(2.0, 4.0), (6.5, 8.5)]
@@ -28,18 +27,6 @@ SPANS = [(2.0, 4.0), (6.5, 8.5)]
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_mover(tmp_path_factory.mktemp("mover") / "mover.safetensors")
-
-
-def found(run: Path) -> list[dict[str, str]]:
-    with (run / "timeline.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def near(rows: list[dict[str, str]], spans: list[tuple[float, float]], within: float) -> bool:
-    return len(rows) == len(spans) and all(
-        abs(float(row["start"]) - a) < within and abs(float(row["end"]) - b) < within
-        for row, (a, b) in zip(rows, spans, strict=True)
-    )
 
 
 def test_a_classifier_slides(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
