@@ -5,8 +5,8 @@
 Needs the shared data set (`MAREY_SHARED`, or `../shared` beside the checkout). The clips of five recordings become one
 held-out video and those of the others five to learn from, scaled to 320 × 240: clips of both kinds in random order
 with pauses between, in which the last picture stands still for 1 to 4 seconds. Only fights are segments. Then it runs
-the commands that it prints: features of a pretrained MobileNetV2, a localizer on them; a light classifier of windows
-that slides; and `marey localize` with both over the held-out video, judged. Everything is left in OUT.
+the commands that it prints: a light classifier of windows, which slides over the held-out video, and a localizer on its
+features, both judged. Everything is left in OUT.
 """
 
 from __future__ import annotations
@@ -29,8 +29,20 @@ from marey.video.reader import open_video
 from marey.video.synthetic import write_video
 
 SIZE, FPS = (320, 240), 25
-TRAIN = 5  # videos to learn from
 HELD_OUT = 5  # recordings to judge by
+LEARN = 5  # videos of the others, the last of which is the validation split
+
+# What is there when it is done: the words after `marey`
+COMMANDS = {
+    "windows.csv": "data windows fights.csv windows.csv --window 1.28 --stride 0.32",
+    "runs/train/windows/report.html": "train --data windows.csv --model frame_difference --frames 16 --size 112"
+    " --batch 16 --lr 4e-3 --epochs 10 --flip --cache-mb 1024 --no-audit --name windows",
+    "runs/localize/sliding/report.html": "localize runs/train/windows fights.csv --fit fights.csv --name sliding",
+    "runs/train/localizer/report.html": "train --task localize --data fights.csv --weights runs/train/windows"
+    " --fps 12.5 --window 16 --stride 2 --mixer maxpool --channels 64 --dropout 0.3 --epochs 20 --repeat 4"
+    " --name localizer",
+    "runs/localize/localizer/report.html": "localize runs/train/localizer fights.csv --name localizer",
+}
 
 
 def clip_frames(path: Path) -> UInt8Array:
@@ -67,11 +79,11 @@ def make(shared: Path, out: Path, seed: int) -> None:
         rows = list(csv.DictReader(file))
     groups = rng.permutation(sorted({row["group"] for row in rows}))
     parts = {"held-out": set(groups[:HELD_OUT])}
-    parts |= {f"train-{i}": set(groups[HELD_OUT + i :: TRAIN]) for i in range(TRAIN)}
+    parts |= {f"others-{i}": set(groups[HELD_OUT + i :: LEARN]) for i in range(LEARN)}
     table = []
     for name, held in parts.items():
         clips = [(shared / "data/fight" / r["path"], r["label"]) for r in rows if r["group"] in held]
-        split = "test" if name == "held-out" else "train"
+        split = {"held-out": "test", f"others-{LEARN - 1}": "val"}.get(name, "train")
         for start, end, label in join(clips, out / f"{name}.mp4", rng):
             if label == "fight":
                 table.append((f"{name}.mp4", "fight", f"{start:.3f}", f"{end:.3f}", split, name))
@@ -92,29 +104,16 @@ def main() -> None:
     if not (shared / "data/fight/fight.csv").is_file():
         sys.exit("the fight clips are not there; name the shared data set in MAREY_SHARED")
     make(shared, out, args.seed)
-    weights = shared / "weights/mobilenetv2_100_imagenet.safetensors"
-    commands = {
-        "features.json": "extract fights.csv --model frame_average --backbone mobilenetv2_100 --weights W"
-        " --size 112 --fps 12.5 --window 1 --stride 1 --out features --no-segments",
-        "runs/train/localizer/report.html": "train --task localize --data fights.csv --features features"
-        " --mixer maxpool --channels 64 --dropout 0.3 --epochs 60 --repeat 8 --batch 4 --name localizer",
-        "runs/localize/localizer/report.html": "localize runs/train/localizer fights.csv --name localizer",
-        "windows.csv": "data windows fights.csv windows.csv --window 1.28 --stride 0.32",
-        "runs/train/windows/report.html": "train --data windows.csv --model frame_difference --frames 16 --size 112"
-        " --batch 16 --lr 4e-3 --epochs 8 --flip --cache-mb 1024 --no-audit --name windows",
-        "runs/localize/sliding/report.html": "localize runs/train/windows fights.csv --fit fights.csv"
-        " --fit-split train --name sliding",
-    }
-    for result, command in commands.items():
+    for result, command in COMMANDS.items():
         print(f"$ marey {command}", flush=True)
-        if (out / result).exists() or (out / "features" / result).exists():
+        if (out / result).exists():
             continue
-        words = [str(weights) if word == "W" else word for word in shlex.split(command)]
         env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
+        words = [sys.executable, "-m", "marey", *shlex.split(command)]
         done = subprocess.run(
-            [sys.executable, "-m", "marey", *words], cwd=out, env=env, capture_output=True, text=True
+            words, cwd=out, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        print(done.stdout[-1500:], done.stderr[-1500:], flush=True)
+        print(done.stdout[-1500:], flush=True)
         if done.returncode:
             sys.exit(done.returncode)
     for name in ("localizer", "sliding"):

@@ -193,3 +193,23 @@ def test_a_localizer_of_features_from_elsewhere(
     assert main(words) == 1
     assert "--features FOLDER" in capsys.readouterr().err
     assert main([*words, "--features", str(plain)]) == 0
+
+
+def test_two_localizers_answer_as_one(
+    data: Path, localizer: LocalizerTrained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With itself: what it says alone. Another run of other levels, or a dense labeller, is refused."""
+    words = ["localize", str(localizer.run), str(data / "23.mp4"), "--out", str(tmp_path), *NO_FORMS]
+    assert main(words) == 0
+    assert main([*words, "--fuse-with", str(localizer.run)]) == 0
+    assert "frame_difference and frame_difference" in capsys.readouterr().out
+    alone, fused = (
+        json.loads((tmp_path / "localize" / name / "segments.json").read_text())["results"]
+        for name in ("localize", "localize-2")
+    )
+    for path, rows in alone.items():
+        assert [r["score"] for r in fused[path]] == pytest.approx([r["score"] for r in rows], abs=1e-5)
+    other = trained(data, tmp_path, epochs=1, pyramid=PyramidConfig(channels=32, mixer="maxpool", levels=3))
+    assert main([*words, "--fuse-with", str(other.run)]) == 2
+    assert "different points" in capsys.readouterr().err
+    assert main([*words, "--fuse-with", str(other.run), "--features", "x"]) == 2

@@ -104,6 +104,14 @@ def test_a_localizer_learns_and_is_rebuilt_from_its_file(steps: Path, tmp_path: 
     assert "<script" not in page
 
 
+def test_anchors_learn_too(steps: Path, tmp_path: Path) -> None:
+    pyramid = PyramidConfig(channels=32, head="anchors")
+    done = train_localizer(config(steps, tmp_path, pyramid=pyramid, epochs=30, name="anchors"), quiet=True)
+    assert done.metrics["map"] > 0.6
+    assert done.metrics["model"]["name"] == "anchors"
+    assert load_localizer(done.weights).kind == "anchors"
+
+
 def test_going_on_is_bit_equal(steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config(steps, tmp_path, epochs=3, repeat=1, name="whole", pyramid=ATTENTION)
     whole = train_localizer(settings, quiet=True)

@@ -39,6 +39,9 @@ class LocalizeConfig:
     """Of a localizer: the network of its features, where it does not lie beside it."""
     features: str | None = None
     """Of a localizer: folder of features of the videos, in place of computing them."""
+    fuse_with: str | None = None
+    """Of a localizer: another run, whose localizer saw other features of the same videos (flow beside pictures); what
+    both say of a moment is averaged."""
     window: float | None = None
     """Of a classifier: seconds of a window (default: what it was trained on)."""
     stride: float | None = None

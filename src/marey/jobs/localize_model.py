@@ -15,11 +15,13 @@ from marey.localize.smoothing import HysteresisConfig
 from marey.localize.thresholds import FILE, Thresholds
 
 if TYPE_CHECKING:
+    from marey.predict.localizer import LocalizerPredictor
+    from marey.predict.paired import PairedExtractor
     from marey.predict.sliding import Slider
     from marey.predict.timeline import LocalizerTimelines, SlidingTimelines
 
 _SLIDING = ("window", "stride", "on", "off", "smooth", "shortest", "gap", "fit")
-_LOCALIZER = ("backbone", "features")
+_LOCALIZER = ("backbone", "features", "fuse_with")
 _FALLBACK = 2.0  # seconds of a window where nothing says better
 
 
@@ -56,6 +58,11 @@ def _localizer(
     from marey.predict.localizer import LocalizerPredictor
     from marey.predict.timeline import LocalizerTimelines
 
+    if config.features is not None and config.fuse_with is not None:
+        raise UsageError(
+            "--features are those of one network, and --fuse-with needs those of two.",
+            "leave --features out: both are computed from the video",
+        )
     device = choose_device(config.device)
     saved = load_localizer(weights, device)
     predictor = LocalizerPredictor(
@@ -82,6 +89,8 @@ def _localizer(
                 "one localizer takes the features of one network on one grid",
                 where=config.features,
             )
+    if config.fuse_with is not None:
+        predictor, source = _fused(config, predictor, source, device)
     sure = saved.extra.get("sure")
     if config.least is not None:
         least = config.least
@@ -104,6 +113,38 @@ def _localizer(
         "features": saved.features.get("model"),
     }
     return LocalizerTimelines(predictor, source, saved.kind, config.threads), least, about, said
+
+
+def _fused(
+    config: LocalizeConfig, predictor: LocalizerPredictor, source: Any, device: str
+) -> tuple[LocalizerPredictor, PairedExtractor]:
+    """The localizer and its network joined by those of another run."""
+    from marey.localize.fused import FusedLocalizer
+    from marey.localize.ms_tcn import MSTCN
+    from marey.localize.saved import load_localizer
+    from marey.predict.backbone import load_extractor
+    from marey.predict.device import choose_autocast
+    from marey.predict.load import find_weights
+    from marey.predict.paired import PairedExtractor
+
+    assert config.fuse_with is not None
+    weights = find_weights(config.fuse_with)
+    other = load_localizer(weights, device)
+    if other.class_names != predictor.class_names:
+        raise UsageError(
+            "two localizers are fused class by class, and these have different classes.",
+            f"{', '.join(predictor.class_names)}; and {', '.join(other.class_names)}",
+            where=config.fuse_with,
+        )
+    one, two = predictor.model, other.model
+    if isinstance(one, MSTCN | FusedLocalizer) or isinstance(two, MSTCN):
+        raise UsageError(
+            "a dense labeller has no points to fuse; --fuse-with is for localizers.", where=config.fuse_with
+        )
+    second = load_extractor(
+        other, weights, device=device, autocast=choose_autocast("auto", device), batch=config.batch
+    )
+    return replace(predictor, model=FusedLocalizer(one, two).eval()), PairedExtractor(source, second)
 
 
 def load_slider(config: LocalizeConfig, weights: Path) -> tuple[Slider, dict[str, Any], list[str]]:

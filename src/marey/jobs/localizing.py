@@ -29,10 +29,11 @@ from marey.jobs.timelines import (
     sure_score,
     write_timelines,
 )
-from marey.localize.proposing import Proposal, propose, propose_step
+from marey.localize.proposing import Proposal, propose, propose_scales, propose_step
 from marey.runs import RunFolder
 from marey.training.localizer_config import LocalizerConfig
 from marey.training.log import RunLog, write_results
+from marey.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -145,14 +146,15 @@ def _train(
         raise DataError("the videos to judge by have no segment at all.", where=config.data)
     if config.task == "dense":
         check_dense(annotated, names)
+    lengths = np.concatenate([np.diff(item.timeline.segments, axis=1)[:, 0] for item in train])
     proposal = propose(
-        np.concatenate([np.diff(item.timeline.segments, axis=1)[:, 0] for item in train]),
+        lengths,
         np.array([item.map.end - item.map.start for item in train]),
         train[0].map.grid.step,
     )
     log.line(str(proposal))
     seed_everything(config.seed)
-    kind, kwargs = _network(config, proposal, len(names), annotated[0].features.shape[1])
+    kind, kwargs = _network(config, proposal, len(names), annotated[0].features.shape[1], lengths)
     model = _build(kind, kwargs)
     parameters = sum(p.numel() for p in model.parameters())
     log.line(f"model: {kind}, {parameters / 1e6:.2f} M parameters, on {device}")
@@ -274,7 +276,7 @@ def _features(config: LocalizerConfig, lines: Sequence[Timeline], log: RunLog) -
 
 
 def _network(
-    config: LocalizerConfig, proposal: Proposal, classes: int, width: int
+    config: LocalizerConfig, proposal: Proposal, classes: int, width: int, lengths: FloatArray
 ) -> tuple[str, dict[str, Any]]:
     """Kind of network and its keywords, as JSON has them."""
     if config.task == "dense":
@@ -289,6 +291,15 @@ def _network(
             "dropout": dense.dense_dropout,
         }
     pyramid = config.pyramid
+    if pyramid.head == "anchors":
+        return "anchors", {
+            "num_classes": classes,
+            "features": width,
+            "scales": list(pyramid.anchor_scales or propose_scales(lengths / proposal.step)),
+            "channels": pyramid.channels,
+            "context": pyramid.context,
+            "dropout": pyramid.dropout,
+        }
     ranges = [list(r) for r in proposal.ranges]
     if pyramid.levels is not None:
         last = ranges[-1][1]

@@ -19,6 +19,8 @@ from marey.localize.targets import Range
 FloatArray = NDArray[np.float64]
 _MOST_LEVELS = 8
 _OPEN = 1e9  # in place of infinity, which JSON does not have
+_RATIO = 1.5  # of neighbouring anchor lengths; a segment in between overlaps one of them by 1/√1.5 = 0.82
+_MOST_SCALES = 10
 
 
 @dataclass(frozen=True)
@@ -86,3 +88,11 @@ def propose_step(durations: FloatArray, *, finest: float = 1 / 16, coarsest: flo
     if not len(durations):
         raise DataError("there is no segment to learn from.", "give rows with start, end and label")
     return float(np.clip(np.percentile(durations, 5) / 4, finest, coarsest))
+
+
+def propose_scales(steps: FloatArray) -> tuple[float, ...]:
+    """Anchor lengths for segments of these lengths, both in grid steps: even on a logarithmic scale, at most 1.5
+    times the one before, from the 5th to the 95th percentile."""
+    low, high = np.maximum(np.percentile(steps, (5, 95)), 1.0)
+    count = int(np.clip(math.ceil(math.log(high / low) / math.log(_RATIO)) + 1, 1, _MOST_SCALES))
+    return tuple(float(x) for x in np.geomspace(low, high, count))

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 import marey
 from marey.errors import CheckpointError, MareyError
+from marey.localize.anchors import AnchorLocalizer
 from marey.localize.ms_tcn import MSTCN
 from marey.localize.pyramid import Localizer
 from marey.tensors import fill, read_tensors, write_tensors
 
-KINDS: dict[str, type[nn.Module]] = {"localizer": Localizer, "ms-tcn": MSTCN}
+KINDS: dict[str, type[nn.Module]] = {"localizer": Localizer, "anchors": AnchorLocalizer, "ms-tcn": MSTCN}
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,15 @@ class SavedLocalizer:
     """What `load_localizer` gives.
 
     Attributes:
-        model: in eval mode, with its weights: a `Localizer`, or an `MSTCN` whose last class is the background.
-        kind: "localizer" or "ms-tcn".
+        model: in eval mode, with its weights: a `Localizer`, an `AnchorLocalizer`, or an `MSTCN` whose last class is
+            the background.
+        kind: "localizer", "anchors" or "ms-tcn".
         class_names: without the background.
         features: what made its features: the settings of their folder (`features.json`).
         extra: what the writer put beside it, plain JSON.
     """
 
-    model: Localizer | MSTCN
+    model: Localizer | AnchorLocalizer | MSTCN
     kind: str
     class_names: tuple[str, ...]
     features: dict[str, Any]
@@ -88,7 +90,7 @@ def load_localizer(path: str | Path, device: str | torch.device = "cpu") -> Save
     except (MareyError, KeyError, TypeError) as error:
         raise CheckpointError(f"its model cannot be built again: {error}", where=str(path)) from error
     fill(model, state, name=kind, path=path)
-    assert isinstance(model, Localizer | MSTCN)
+    assert isinstance(model, Localizer | AnchorLocalizer | MSTCN)
     return SavedLocalizer(
         model.to(device).eval(), kind, class_names, about.get("features") or {}, about.get("extra") or {}
     )

@@ -41,6 +41,11 @@ class Extractor:
     autocast: str | None = None
     batch: int = 16
 
+    @property
+    def name(self) -> str:
+        """The network's."""
+        return self.model.name
+
     def instants(self, reader: ClipReader, span: Span) -> FloatArray:
         """The middles of the grid's cells in a stretch of a video, seconds: what a `Rate` sampler gives."""
         times, _ = Rate(self.grid.fps, max=None).times(reader.times, span.start, span.end)

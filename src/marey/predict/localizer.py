@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from marey.data.annotated import TimeMap
 from marey.data.features import Features
 from marey.errors import DataError
+from marey.localize.anchors import AnchorLocalizer
 from marey.localize.crops import stretches
 from marey.localize.decode import DecodeConfig, candidates, settle
+from marey.localize.fused import FusedLocalizer
 from marey.localize.ms_tcn import MSTCN
 from marey.localize.pyramid import Localizer
 from marey.types import Segment
@@ -37,7 +39,7 @@ class LocalizerPredictor:
         positions: of the grid, seen at once.
     """
 
-    model: Localizer | MSTCN
+    model: Localizer | AnchorLocalizer | FusedLocalizer | MSTCN
     class_names: tuple[str, ...]
     decode: DecodeConfig
     device: str = "cpu"

@@ -15,6 +15,7 @@ from marey.errors import DataError
 from marey.localize.smoothing import HysteresisConfig, hysteresis
 from marey.predict.extract import Extractor
 from marey.predict.localizer import LocalizerPredictor
+from marey.predict.paired import PairedExtractor
 from marey.predict.sliding import Slider
 from marey.types import FloatArray, Segment, VideoTimeline
 from marey.video.reader import open_video
@@ -101,12 +102,12 @@ class LocalizerTimelines:
     Attributes:
         predictor: the localizer.
         source: what computes the features, or a folder of them.
-        kind: "localizer" or "ms-tcn".
+        kind: "localizer", "anchors" or "ms-tcn".
         threads: of the decoder.
     """
 
     predictor: LocalizerPredictor
-    source: Extractor | FeatureFolder
+    source: Extractor | PairedExtractor | FeatureFolder
     kind: str
     threads: int = 1
 
@@ -118,7 +119,7 @@ class LocalizerTimelines:
     def protocol(self) -> str:
         if isinstance(self.source, FeatureFolder):
             return f"{self.kind} on stored features, {self.source.grid}"
-        return f"{self.kind} on features of {self.source.model.name}, {self.source.grid}"
+        return f"{self.kind} on features of {self.source.name}, {self.source.grid}"
 
     def count(self, path: str) -> int:
         if isinstance(self.source, FeatureFolder):

@@ -15,8 +15,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from marey.data.annotated import Annotated
 from marey.errors import DataError, NonFiniteLossError
+from marey.localize.anchors import AnchorLocalizer, anchor_segments, assign_anchors
 from marey.localize.crops import choose_window, cut
-from marey.localize.losses import focal_loss, offsets_to_segments, overlap_loss
+from marey.localize.losses import centre_length_loss, focal_loss, offsets_to_segments, overlap_loss
 from marey.localize.ms_tcn import MSTCN, dense_loss
 from marey.localize.pyramid import Localizer
 from marey.localize.targets import assign
@@ -29,7 +30,7 @@ _SLOW = 0.9  # of the moving average of positives: what a batch's count changes 
 
 
 def fit_localizer(
-    model: Localizer | MSTCN,
+    model: Localizer | AnchorLocalizer | MSTCN,
     videos: Sequence[Annotated],
     config: LocalizerConfig,
     folder: Path,
@@ -150,7 +151,7 @@ def _window(video: Annotated, crop: int, rng: np.random.Generator) -> Window:
 
 
 def _loss(
-    model: Localizer | MSTCN,
+    model: Localizer | AnchorLocalizer | MSTCN,
     batch: Sequence[Window],
     config: LocalizerConfig,
     positives: _Positives,
@@ -165,6 +166,8 @@ def _loss(
     if isinstance(model, MSTCN):
         target = torch.stack([dense_target(s, k, longest, model.num_classes - 1) for _, s, k in batch])
         return dense_loss(model(features, mask), target.to(device), mask, smoothing=config.dense.smoothing)
+    if isinstance(model, AnchorLocalizer):
+        return _anchor_loss(model, features, mask, batch, config, positives)
     logits_BPK, offsets_BP2, real_BP = model(features, mask)
     points = model.points(longest)
     pairs = [
@@ -184,6 +187,37 @@ def _loss(
             offsets_to_segments(true_BP2[found_BP]),
             kind=config.pyramid.ends_loss,
         )
+        loss = loss + config.pyramid.ends_weight * ends.sum() / divisor
+    return loss
+
+
+def _anchor_loss(
+    model: AnchorLocalizer,
+    features: Tensor,
+    mask: Tensor,
+    batch: Sequence[Window],
+    config: LocalizerConfig,
+    positives: _Positives,
+) -> Tensor:
+    """Focal loss of the classes that are asked, and smooth L1 on centre and log-length in the anchor's terms."""
+    logits_BPK, offsets_BP2, real_BP = model(features, mask)
+    points = model.points(features.shape[1])
+    device = features.device
+    parts = [
+        assign_anchors(
+            points, torch.from_numpy(s).to(device), torch.from_numpy(k).to(device), model.num_classes
+        )
+        for _, s, k in batch
+    ]
+    classes_BPK, asked_BPK, ends_BP2 = (torch.stack(column) for column in zip(*parts, strict=True))
+    found_BP = classes_BPK.any(dim=-1) & real_BP
+    divisor = positives.update(float(found_BP.sum()))
+    counted = asked_BPK & real_BP[..., None]
+    loss = focal_loss(logits_BPK[counted], classes_BPK[counted]).sum() / divisor
+    if found_BP.any():
+        said_BP2 = offsets_to_segments(offsets_BP2 * points.stride[:, None], points.position)
+        anchor_BP2 = anchor_segments(points).expand_as(ends_BP2)
+        ends = centre_length_loss(said_BP2[found_BP], ends_BP2[found_BP], anchor_BP2[found_BP])
         loss = loss + config.pyramid.ends_weight * ends.sum() / divisor
     return loss
 

@@ -44,6 +44,13 @@ class FeatureConfig:
 class PyramidConfig:
     """The localizer's network."""
 
+    head: Literal["points", "anchors"] = "points"
+    """points: a pyramid without anchors (ActionFormer). anchors: segments of several lengths at every position, each
+    seen by convolutions as wide as it is (TAL-Net)."""
+    anchor_scales: tuple[float, ...] | None = None
+    """Lengths of the anchors in grid steps (default: proposed from the lengths of the segments)."""
+    context: bool = True
+    """An anchor's score sees twice its length: what comes before and after, too."""
     channels: int = 256
     """Width of the network (512 in the paper)."""
     mixer: Literal["attention", "maxpool"] = "attention"
