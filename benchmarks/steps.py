@@ -2,11 +2,12 @@
 
     python benchmarks/steps.py OUT [--threads 2]
 
-Makes `marey data make steps` (80 videos of 30 s, 20 of them held out) and runs, one after the other, the commands that
-it prints: a small R(2+1)D learns single motions from clips, then windows of the videos; its features teach a localizer
-(`--task localize`); the same network slides over the held-out videos, with thresholds of its own choice and with
-fitted ones; a single-frame classifier does so too; and MS-TCN++ (`--task dense`) labels videos with one object. The
-table says what each scored and the processor's seconds of each command; everything is left in OUT.
+Makes `marey data make steps --compound` (80 videos of 30 s, 20 of them held out) and runs, one after the other, the
+commands that it prints: a small R(2+1)D learns single motions from clips, then plain actions from windows of other
+videos; its features teach a localizer (`--task localize`). Beside it the same network, taught windows of the same
+videos as the localizer, slides over the held-out ones, with thresholds of its own choice and with fitted ones; a
+single-frame classifier does so too; and MS-TCN++ (`--task dense`) labels videos with one object. The table says what
+each scored and the processor's seconds of each command; everything is left in OUT, and what is there is not done again.
 """
 
 from __future__ import annotations
@@ -26,41 +27,49 @@ LEARN = (
     "--model r2plus1d_tiny --frames 8 --size 56 --resize 56 --batch 16 --lr 4e-3 --backbone-lr 3e-3 --scale 0.9 1.0"
     " --flip --flip-map auto --vertical-flip --vertical-flip-map auto --cache-mb 1024 --no-audit"
 )
-FEATURES = "--weights runs/train/windows --fps 10 --window 8 --stride 2"
+FEATURES = "--weights runs/train/plain --fps 10 --window 8 --stride 2"
 SLIDE = "steps/segments.csv --split val"
 FIT = "--fit steps/segments.csv --fit-split train"
 
 # name: (what is there when it is done, the words after `marey`)
 LOCALIZER = {
+    "clips": ("motion/manifest.csv", "data make motion motion --clips 1200"),
+    "motion": (
+        "runs/train/motion/report.html",
+        f"train --data motion/manifest.csv --epochs 14 --name motion {LEARN}",
+    ),
+    "plain videos": ("plain/segments.csv", "data make steps plain --seed 1"),
+    "plain windows": (
+        "plain/windows.csv",
+        "data windows plain/segments.csv plain/windows.csv --window 0.8 --stride 0.4",
+    ),
+    "network": (
+        "runs/train/plain/report.html",
+        f"train --data plain/windows.csv --weights runs/train/motion --epochs 6 --name plain {LEARN}",
+    ),
     "videos": ("steps/segments.csv", "data make steps steps --compound"),
+    "localizer": (
+        "runs/train/localizer/report.html",
+        f"train --task localize --data steps/segments.csv {FEATURES} --channels 128 --epochs 60 --repeat 2"
+        " --batch 8 --drop-path 0.2 --dropout 0.1 --ends-loss giou --name localizer",
+    ),
+}
+OTHERS = {
     "windows": (
         "steps/windows.csv",
         "data windows steps/segments.csv steps/windows.csv --window 0.8 --stride 0.4",
     ),
-    "clips": ("motion/manifest.csv", "data make motion motion --clips 1200"),
-    "motion": (
-        "runs/train/motion/report.html",
-        f"train --data motion/manifest.csv --epochs 16 --name motion {LEARN}",
-    ),
     "classifier": (
         "runs/train/windows/report.html",
-        "train --data steps/windows.csv --weights runs/train/motion/weights/best.safetensors --epochs 8"
-        f" --name windows {LEARN}",
+        f"train --data steps/windows.csv --weights runs/train/plain --epochs 6 --name windows {LEARN}",
     ),
-    "localizer": (
-        "runs/train/localizer/report.html",
-        f"train --task localize --data steps/segments.csv {FEATURES} --channels 128 --epochs 60 --repeat 2"
-        " --batch 8 --name localizer",
-    ),
-}
-OTHERS = {
     "sliding": (
         "runs/localize/sliding/report.html",
-        f"localize runs/train/windows {SLIDE} --name sliding",
+        f"localize runs/train/windows {SLIDE} --forms --name sliding",
     ),
     "sliding, fitted": (
         "runs/localize/fitted/report.html",
-        f"localize runs/train/windows {SLIDE} {FIT} --name fitted",
+        f"localize runs/train/windows {SLIDE} {FIT} --forms --name fitted",
     ),
     "single frame": (
         "runs/train/frame/report.html",
@@ -69,7 +78,7 @@ OTHERS = {
     ),
     "single frame, sliding": (
         "runs/localize/frame/report.html",
-        f"localize runs/train/frame {SLIDE} {FIT} --name frame",
+        f"localize runs/train/frame {SLIDE} {FIT} --forms --name frame",
     ),
     "one object": ("steps1/segments.csv", "data make steps steps1 --objects 1"),
     "dense": (
