@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marey.errors import UsageError
+from marey.localize.decode import DecodeConfig, candidates, settle
 from marey.localize.nms import suppress
 
 
@@ -67,3 +68,15 @@ def test_impossible_numbers_are_refused():
     for wrong in ({"method": "firm"}, {"sigma": 0.0}, {"threshold": 2.0}, {"most": 0}):
         with pytest.raises(UsageError):
             suppress(*none, **wrong)
+
+
+def test_a_longer_video_may_have_more_segments():
+    """One sure segment at each of 1,500 positions: 200 are kept for every 512 of them, not 200 in all."""
+    position = np.arange(1500.0)
+    segments, labels, scores = candidates(
+        np.full((1500, 1), 0.9, np.float32), np.full((1500, 2), 0.2, np.float32), position, np.ones(1500),
+        extent=(-0.5, 1499.5), config=DecodeConfig(candidates=400), positions=1500,
+    )  # fmt: skip
+    assert len(segments) == 1200
+    kept, _, _ = settle(segments, labels, scores, config=DecodeConfig(), positions=1500)
+    assert len(kept) == 600

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from marey.errors import ConfigError
 from marey.localize.nms import FloatArray, IntArray, suppress
 
+_SHARE = 512
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeConfig:
     """From scores at points to a list of segments."""
 
     candidates: int = 2000
-    """Point-and-class pairs that are looked at in a stretch that the network sees at once, best first."""
+    """Point-and-class pairs that are looked at for every 512 positions of the grid, best first."""
     least: float = 0.001
     """Score below which nothing is said."""
     shortest: float = 0.05
@@ -31,7 +33,7 @@ class DecodeConfig:
     overlap: float = 0.5
     """tIoU above which the hard suppression strikes out."""
     most: int = 200
-    """Segments kept for each such stretch."""
+    """Segments kept for every 512 positions of the grid, so that a longer video may have more."""
 
     def __post_init__(self) -> None:
         if self.suppression not in ("soft", "hard", "none"):
@@ -45,6 +47,11 @@ class DecodeConfig:
             )
 
 
+def shares(positions: int) -> int:
+    """How many times 512 positions a grid has, begun ones included."""
+    return max(1, -(-positions // _SHARE))
+
+
 def candidates(
     scores_PK: NDArray[np.float32],
     offsets_P2: NDArray[np.float32],
@@ -53,6 +60,7 @@ def candidates(
     *,
     extent: tuple[float, float],
     config: DecodeConfig,
+    positions: int,
 ) -> tuple[FloatArray, IntArray, FloatArray]:
     """What the points of one stretch say, before any suppression.
 
@@ -61,14 +69,17 @@ def candidates(
         offsets_P2: distances to start and end in strides.
         position_P, stride_P: where the points stand, in grid steps.
         extent: first and last moment that a segment may reach, in grid steps; what reaches further is cut.
+        positions: of the grid, in this stretch.
 
     Returns:
-        segments `(M, 2)` in grid steps, classes `(M,)`, scores `(M,)`; at most `config.candidates`.
+        segments `(M, 2)` in grid steps, classes `(M,)`, scores `(M,)`; at most `config.candidates` for every
+        512 positions.
     """
     flat = scores_PK.ravel()
     kept = np.flatnonzero(flat >= config.least)
-    if len(kept) > config.candidates:
-        best = np.argpartition(-flat[kept], config.candidates - 1)[: config.candidates]
+    limit = config.candidates * shares(positions)
+    if len(kept) > limit:
+        best = np.argpartition(-flat[kept], limit - 1)[:limit]
         kept = np.sort(kept[best])
     point, label = np.divmod(kept, scores_PK.shape[1])
     reach = offsets_P2[point].astype(np.float64) * stride_P[point, None]
@@ -79,14 +90,14 @@ def candidates(
 
 
 def settle(
-    segments: FloatArray, labels: IntArray, scores: FloatArray, *, config: DecodeConfig, stretches: int = 1
+    segments: FloatArray, labels: IntArray, scores: FloatArray, *, config: DecodeConfig, positions: int
 ) -> tuple[FloatArray, IntArray, FloatArray]:
     """Suppress what means the same segment: segments `(M, 2)`, classes and scores, best first.
 
     Args:
-        stretches: of how many the candidates are; `config.most` segments are kept for each.
+        positions: of the whole grid; `config.most` segments are kept for every 512.
     """
-    most = config.most * stretches
+    most = config.most * shares(positions)
     if config.suppression == "none":
         order = np.argsort(-scores, kind="stable")[:most]
         return segments[order], labels[order], scores[order]

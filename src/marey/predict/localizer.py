@@ -71,9 +71,9 @@ class LocalizerPredictor:
             labels = p_TK.argmax(axis=1)
             top = np.take_along_axis(p_TK, labels[:, None], axis=1)[:, 0].astype(np.float64)
             return self.runs(labels, top, time), p_TK[:, :-1]
-        segments, labels, scores, stretches = self._candidates(parts, total, time)
+        segments, labels, scores = self._candidates(parts, total, time)
         lanes_TK = _covered(segments, labels, scores, (total, len(self.class_names)))
-        segments, labels, scores = settle(segments, labels, scores, config=self.decode, stretches=stretches)
+        segments, labels, scores = settle(segments, labels, scores, config=self.decode, positions=total)
         seconds = time.to_seconds(segments).clip(time.start, time.end)
         found = [
             Segment(float(s), float(e), self.class_names[k], float(x))
@@ -83,8 +83,8 @@ class LocalizerPredictor:
 
     def _candidates(
         self, parts: Iterable[Features], total: int, time: TimeMap
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], int]:
-        """Segments on the grid before any suppression, their classes and scores, and how many stretches were seen."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+        """Segments on the grid before any suppression, their classes and scores."""
         found = []
         seen = stretches(total, self.positions)
         for (first, stop, begin, end), x_TD in zip(seen, _seen(parts, seen), strict=True):
@@ -101,10 +101,11 @@ class LocalizerPredictor:
                     points.stride.cpu().numpy().astype(np.float64)[counted],
                     extent=time.extent,
                     config=self.decode,
+                    positions=end - begin,
                 )
             )
         segments, labels, scores = (np.concatenate(column) for column in zip(*found, strict=True))
-        return segments, labels.astype(np.int64), scores, len(seen)
+        return segments, labels.astype(np.int64), scores
 
     def labels(self, parts: Iterable[Features], total: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """A dense labeller's class of every position (K: background), and its probability; each `(T,)`."""
