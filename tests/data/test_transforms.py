@@ -11,14 +11,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.transforms import v2
 
 from marey.data.augment import AugmentConfig
 from marey.data.automatic import NAMES, WARPS, rand_augment, source_of, trivial_augment
+from marey.data.boxes import random_box
 from marey.data.directions import flip_map_from_names, flip_rule, names_direction
 from marey.data.draws import ClipDraw, Operation
 from marey.data.origin import DataWarning
+from marey.data.randomness import seeded
 from marey.data.transforms import ClipTransform
-from marey.data.warp import warp_clips
+from marey.data.warp import move_clip, warp_clips
 from marey.errors import ConfigError, UnknownNameError
 from marey.spec import InputSpec
 from marey.video.synthetic import MOTIONS
@@ -131,6 +134,34 @@ def test_what_a_modality_cannot_show_is_refused():
             AugmentConfig(cutmix=1, cut="time"), dataclasses.replace(SPEC, modalities=("rgb", "flow"))
         )
     ClipTransform(AugmentConfig(trivialaugment=True, cutmix=1), flow)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_boxes_are_torchvisions(seed):
+    rng = np.random.default_rng(seed)
+    for number in range(20):
+        height, width = rng.integers(1, 300, 2).tolist()
+        scale = tuple(np.sort(rng.uniform(0.05, 1, 2)).tolist())
+        ratio = tuple(np.sort(rng.uniform(0.4, 2, 2)).tolist())
+        chance = torch.Generator().manual_seed(number)
+        theirs = v2.RandomResizedCrop((8, 8), scale, ratio)
+        with seeded(number):
+            found = theirs.make_params([torch.empty(1, height, width, device="meta")])
+        wanted = found["top"], found["left"], found["height"], found["width"]
+        assert random_box(height, width, scale, ratio, chance) == wanted
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("upside_down", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_flips_are_flips(mirrored, upside_down, channels):
+    box = clip()[:, :channels]
+    out = move_clip(
+        box, ClipDraw(box=(0, 0, 32, 44), mirrored=mirrored, upside_down=upside_down), (32, 44), (0, 0, 0)
+    )
+    wanted = box.flip(-1) if mirrored else box
+    assert torch.equal(out, wanted.flip(-2) if upside_down else wanted)
+    assert out.is_contiguous()
 
 
 @pytest.mark.parametrize("seed", range(12))

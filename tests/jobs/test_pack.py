@@ -72,6 +72,18 @@ def shards(source, tmp_path_factory) -> Path:
     return packed(source, tmp_path_factory.mktemp("pack") / "shards")
 
 
+def test_a_part_of_the_picture(shards):
+    """At the packed size, at another, in gray, of frames that lie evenly and that do not."""
+    rows = Manifest.read(shards)
+    with open_video(rows.sample(0).path) as video:
+        for numbers in ([0, 2, 4, 6], [5, 1, 1, 2]):
+            times = video.times[numbers]
+            for how in ({}, {"size": 24}, {"decode": "gray"}):
+                whole = video.frames_at(times, **how).frames
+                part = video.frames_at(times, **how, box=(2, 3, 17, 20)).frames
+                assert np.array_equal(part, whole[:, 2:19, 3:23])
+
+
 def test_frames_are_those_of_the_source(source, shards):
     """Bit for bit, at any instants, with times, key frames and ends."""
     was, now = Manifest.read(source / "m.csv"), Manifest.read(shards)

@@ -275,6 +275,11 @@ def test_frames_come_upright(tmp_path, stored, clockwise):
         assert (video.info.height, video.info.width) == upright.shape[1:3]
         short = video.frames_at(video.times[:1], size=32).frames.shape[1:3]
         assert short == ((48, 32) if clockwise in (90, 270) else (32, 48))
+        for size in (None, (30, 34)):
+            for decode in ("rgb", "gray"):
+                whole = video.frames_at(video.times, size=size, decode=decode).frames
+                part = video.frames_at(video.times, size=size, decode=decode, box=(3, 5, 20, 11)).frames
+                np.testing.assert_array_equal(part, whole[:, 3:23, 5:16])
 
 
 @pytest.mark.parametrize("transpose", [False, True])

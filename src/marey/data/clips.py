@@ -124,8 +124,10 @@ def opened(
     opener: Opener = open_known,
 ) -> Iterator[tuple[ClipReader, Span]]:
     """The reader of a sample or file, and the stretch of it that is meant; see `load_clip`."""
-    path, where = str(source), ""
-    if isinstance(source, Sample):
+    where = ""
+    if not isinstance(source, Sample):
+        path = str(source)
+    else:
         path, where = source.path, source.where
         start = source.start if start is None else start
         end = source.end if end is None else end
@@ -144,7 +146,6 @@ def segment_of(reader: ClipReader, start: float | None, end: float | None, *, wh
     """
     info, times = reader.info, reader.times
     first, last = float(times[0]), float(info.end)
-    frame = max(last - float(times[-1]), float(np.median(np.diff(times))) if len(times) > 1 else 0.0)
     wanted_start = first if start is None or start == 0 else float(start)
     wanted_end = last if end is None else float(end)
     spot = where or str(info.path)
@@ -152,17 +153,26 @@ def segment_of(reader: ClipReader, start: float | None, end: float | None, *, wh
     if wanted_end <= wanted_start:
         clock = (f"the clock of this video begins at {first:.3f} s",) if wanted_end <= first else ()
         raise SegmentError(f"{asked} is empty or reversed.", str(info.path), *clock, where=spot)
-    if wanted_start < first - frame or wanted_end > last + frame:
+    if wanted_start < first or wanted_end > last:
+        _within_a_frame(reader, wanted_start, wanted_end, asked, spot)
+    begin, stop = max(wanted_start, first), min(wanted_end, last)
+    if stop <= begin:
+        raise SegmentError(f"{asked} begins where the video ends ({last:.3f} s).", str(info.path), where=spot)
+    return Span(begin, stop, max(begin - wanted_start, wanted_end - stop, 0.0))
+
+
+def _within_a_frame(reader: ClipReader, start: float, end: float, asked: str, spot: str) -> None:
+    """Raise the `SegmentError` of a segment that lies further outside its video than one frame's duration."""
+    info, times = reader.info, reader.times
+    first, last = float(times[0]), float(info.end)
+    frame = max(last - float(times[-1]), float(np.median(np.diff(times))) if len(times) > 1 else 0.0)
+    if start < first - frame or end > last + frame:
         raise SegmentError(
             f"{asked} lies outside the video, which lasts from {first:.3f} s to {last:.3f} s.",
             str(info.path),
             f"up to one frame ({frame:.3f} s) outside would do; mend the times in the manifest",
             where=spot,
         )
-    begin, stop = max(wanted_start, first), min(wanted_end, last)
-    if stop <= begin:
-        raise SegmentError(f"{asked} begins where the video ends ({last:.3f} s).", str(info.path), where=spot)
-    return Span(begin, stop, max(begin - wanted_start, wanted_end - stop, 0.0))
 
 
 def read_clip(

@@ -1,4 +1,4 @@
-"""Samples as tensors, and how they become a batch."""
+"""Samples as tensors, and what a batch of them is."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from marey.data.augment import AugmentConfig
-from marey.data.clips import Opener, fit_clip, opened, padded_length, read_clip
+from marey.data.clips import Opener, fit_clip, opened, read_clip, resized
 from marey.data.draws import ClipDraw
+from marey.data.instants import ClipReader, Span, choose_times
 from marey.data.manifest import Manifest
 from marey.data.mapped import mapped, write_mapped
 from marey.data.modalities import clip_inputs, flow_input
 from marey.data.motion import FlowSource
-from marey.data.randomness import sample_generator, seeded
+from marey.data.randomness import sample_generator
 from marey.data.transforms import ClipTransform, Target
-from marey.data.warp import cut_box
+from marey.data.warp import cut_box, move_clip
 from marey.errors import DataError
 from marey.spec import InputSpec
 from marey.types import Clip, FloatArray
 from marey.video.known import open_known
 from marey.video.reader import Truncated
+from marey.video.sampling import sampler_from_dict
 
 Key = tuple[int, int]
 """(epoch, row): the epoch travels with the row, so that workers that live on need not be told of it."""
@@ -163,6 +165,7 @@ class ClipDataset(Dataset[Item]):
         self.truncated: Truncated = truncated
         self.opener = opener
         self.flow = flow
+        self._sampler = sampler_from_dict(spec.sampler)
         self._jitter = augment.time if train and augment is not None else None
         self._transform = (
             ClipTransform(augment, spec, self.class_names) if train and augment is not None else None
@@ -206,20 +209,15 @@ class ClipDataset(Dataset[Item]):
         seed = int(rng.integers(2**62))
         try:
             with opened(sample, truncated=self.truncated, opener=self.opener) as (reader, span):
-                clip = read_clip(
-                    reader, span, self.spec, rng=rng if self.train else None, jitter=self._jitter, flow=self.flow
-                )  # fmt: skip
+                read = self._tested if self._transform is None else self._moved
+                made = read(row, reader, span, rng if self.train else None, seed)
         except DataError as error:
             error.details = (
                 (*error.details, f"sample {row}: {sample.where}") if sample.where else error.details
             )
             failure = Failure(row, sample.path, error, sample.where)
             return Item(row, {}, torch.zeros(0, dtype=torch.bool), 0, failure)
-        target = self.target(row)
-        with seeded(seed):  # whatever a transform of one's own draws from is the sample's own, too
-            inputs, target, draw = self._inputs(clip, target, seed)
-        mask = torch.from_numpy(clip.mask)
-        return Item(row, inputs, mask, target, clamped=span.clamped, times=clip.times, draw=draw)
+        return made
 
     def target(self, row: int) -> Target:
         """Class index of a row, or float32 `(K,)` of 0 and 1."""
@@ -229,80 +227,78 @@ class ClipDataset(Dataset[Item]):
         several[[self._index[name] for name in self.manifest.sample(row).labels]] = 1
         return several
 
-    def _inputs(
-        self, clip: Clip, target: Target, seed: int
-    ) -> tuple[dict[str, Tensor], Target, ClipDraw | None]:
-        """The inputs of one clip, at the length that the sampler gave."""
+    def _tested(
+        self, row: int, reader: ClipReader, span: Span, rng: np.random.Generator | None, seed: int
+    ) -> Item:
+        """The middle of every frame, at the length that the sampler gave."""
+        clip = read_clip(
+            reader, span, self.spec, sampler=self._sampler, rng=rng, jitter=self._jitter, flow=self.flow
+        )
+        arrays = clip_inputs(fit_clip(clip, self.spec, "center"), self.spec.modalities)
+        inputs = {name: torch.from_numpy(x) for name, x in arrays.items()}
+        mask = torch.from_numpy(clip.mask)
+        return Item(row, inputs, mask, self.target(row), clamped=span.clamped, times=clip.times)
+
+    def _moved(
+        self, row: int, reader: ClipReader, span: Span, rng: np.random.Generator | None, seed: int
+    ) -> Item:
+        """Augmented. What is cut is drawn before anything is decoded, so that only that is copied; flow is computed
+        between whole pictures, which are cut afterwards."""
+        assert self._transform is not None
         modalities = self.spec.modalities
-        if self._transform is None:
-            arrays = clip_inputs(fit_clip(clip, self.spec, "center"), modalities)
-            return {name: torch.from_numpy(x) for name, x in arrays.items()}, target, None
-        real = int(clip.mask.sum())
-        decoded = torch.from_numpy(clip.frames[:real]).permute(0, 3, 1, 2)
-        draw, target = self._transform.draw(decoded.shape, target, seed=seed)
-        if self.deferred:
-            return {"rgb": cut_box(decoded, draw)}, target, draw
-        inputs: dict[str, Tensor] = {}
+        fields: Tensor | None = None
         if "flow" in modalities:
+            clip = read_clip(
+                reader, span, self.spec, sampler=self._sampler, rng=rng, jitter=self._jitter, flow=self.flow
+            )
+            mask, times, real = clip.mask, clip.times, int(clip.mask.sum())
+            decoded = torch.from_numpy(clip.frames[:real]).permute(0, 3, 1, 2)
+            draw, target = self._transform.draw(decoded.shape, self.target(row), seed=seed)
             assert clip.flow is not None
-            fields = torch.zeros(len(clip) - 1, 2, *self.spec.size)
+            fields = torch.zeros(len(mask) - 1, 2, *self.spec.size)
             known = torch.from_numpy(flow_input(clip.flow[: real - 1]))
             fields[: real - 1] = self._transform.motion(known, draw)
+            box = cut_box(decoded, draw)
+        else:
+            chosen, mask = choose_times(reader, span, self._sampler, (0, 1), rng, self._jitter)
+            size = resized(reader.info.height, reader.info.width, self.spec)
+            shape = (int(mask.sum()), 3, *size)
+            draw, target = self._transform.draw(shape, self.target(row), seed=seed)
+            clip = reader.frames_at(chosen[mask], size=size, box=draw.box)
+            times = _held(clip.times, len(mask))
+            box = torch.from_numpy(clip.frames).permute(0, 3, 1, 2)
+        inputs = self._changed(box, fields, draw, len(mask))
+        return Item(
+            row, inputs, torch.from_numpy(mask), target, clamped=span.clamped, times=times, draw=draw
+        )  # fmt: skip
+
+    def _changed(self, box: Tensor, fields: Tensor | None, draw: ClipDraw, length: int) -> dict[str, Tensor]:
+        """The inputs of what was cut: real frames alone where they are `rgb`, else with padding to `length`."""
+        assert self._transform is not None
+        modalities = self.spec.modalities
+        if self.deferred:
+            return {"rgb": box}
+        inputs: dict[str, Tensor] = {}
+        if fields is not None:
             inputs["flow"] = fields
-        if modalities == ("flow",):
-            return inputs, target, draw
-        moved = self._transform.geometry(decoded, draw)
-        if "diff" in modalities:
-            frames = np.zeros((len(clip), *self.spec.size, moved.shape[1]), dtype=np.uint8)
-            frames[:real] = moved.permute(0, 2, 3, 1).numpy()
-            inputs["diff"] = torch.from_numpy(
-                clip_inputs(Clip(frames, clip.times, clip.mask), ("diff",))["diff"]
-            )
-        if "rgb" in modalities:
-            inputs["rgb"] = self._transform.photometric(moved, draw)
-        return {name: inputs[name] for name in modalities}, target, draw
+        if modalities != ("flow",):
+            moved = move_clip(box, draw, self.spec.size, self._transform.fill)
+            if "diff" in modalities:
+                inputs["diff"] = _differences(moved, length)
+            if "rgb" in modalities:
+                inputs["rgb"] = self._transform.photometric(moved, draw)
+        return {name: inputs[name] for name in modalities}
 
 
-def collate(
-    items: Sequence[Item], spec: InputSpec, *, deferred: bool = False
-) -> tuple[Batch | None, list[Failure], list[int]]:
-    """Items that could be loaded as one batch, padded with zeros to the longest (then as the spec needs).
-
-    Args:
-        deferred: the items hold crops of any size and their draws; see `Batch.draws`.
-
-    Returns:
-        the batch, or None if nothing could be loaded; the failures; the ids of clamped segments.
-    """
-    good = [item for item in items if item.failure is None]
-    failures = [item.failure for item in items if item.failure is not None]
-    clamped = [item.id for item in good if item.clamped > 0]
-    if not good:
-        return None, failures, clamped
-    length = padded_length(spec, max(len(item.mask) for item in good))
-    mask = torch.zeros(len(good), length, dtype=torch.bool)
-    for row, item in zip(mask, good, strict=True):
-        row[: len(item.mask)] = item.mask
-    inputs = {}
-    for name in good[0].inputs:
-        # flow and differences lie between frames: one fewer of them
-        found = [item.inputs[name] for item in good]
-        inputs[name] = _stacked(found, length - (name != "rgb"))
-    targets = [item.target for item in good]
-    if isinstance(targets[0], np.ndarray):
-        target = torch.from_numpy(np.stack([np.asarray(t) for t in targets]))
-    else:
-        target = torch.tensor(targets, dtype=torch.long)
-    draws = tuple(item.draw for item in good if item.draw is not None) if deferred else ()
-    real = tuple(int(item.mask.sum()) for item in good)
-    batch = Batch(inputs, mask, target, [item.id for item in good], draws=draws, real_frames=real)
-    return batch, failures, clamped
+def _differences(moved_TCHW: Tensor, length: int) -> Tensor:
+    """`marey.data.modalities` over the frames as they were moved, with padding."""
+    real = len(moved_TCHW)
+    frames = np.zeros((length, *moved_TCHW.shape[-2:], moved_TCHW.shape[1]), dtype=np.uint8)
+    frames[:real] = moved_TCHW.permute(0, 2, 3, 1).numpy()
+    clip = Clip(frames, np.zeros(length), np.arange(length) < real)
+    return torch.from_numpy(clip_inputs(clip, ("diff",))["diff"])
 
 
-def _stacked(clips: Sequence[Tensor], length: int) -> Tensor:
-    """Clips `(T, C, H, W)` in the corner of zeros `(B, length, C, H, W)` of the largest height and width."""
-    height, width = (max(clip.shape[axis] for clip in clips) for axis in (-2, -1))
-    stack = torch.zeros(len(clips), length, clips[0].shape[1], height, width, dtype=clips[0].dtype)
-    for place, clip in zip(stack, clips, strict=True):
-        place[: len(clip), :, : clip.shape[-2], : clip.shape[-1]] = clip
-    return stack
+def _held(times: FloatArray, length: int) -> FloatArray:
+    """The last time again for every place of padding."""
+    return times if len(times) == length else np.append(times, np.full(length - len(times), times[-1]))

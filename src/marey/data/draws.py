@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-Box = tuple[int, int, int, int]
-"""(top, left, height, width) in pixels."""
+from marey.video.picture import Box
+
+__all__ = ["Box", "ClipDraw", "Operation"]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from marey.data.augment import TimeJitter
 from marey.errors import ConfigError
 from marey.types import BoolArray, Clip, FloatArray, UInt8Array
-from marey.video.picture import Decode, Size
+from marey.video.picture import Box, Decode, Size
 from marey.video.reader import VideoInfo
 from marey.video.sampling import Dense, Rate, Sampler, Windows
 
@@ -28,7 +28,9 @@ class ClipReader(Protocol):
     @property
     def keyframes(self) -> FloatArray: ...
 
-    def frames_at(self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb") -> Clip: ...
+    def frames_at(
+        self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb", box: Box | None = None
+    ) -> Clip: ...
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,11 @@ def choose_times(
         max(float(frame_times[0]), span.start - before * around),
         min(float(reader.info.end), span.end + after * around),
     )
-    losses = rng.spawn(1)[0]  # a stream of its own, for the same reason
+    # a stream of its own, for the same reason
+    losses = rng.spawn(1)[0] if jitter.rate or jitter.hold or jitter.drop else None
     cues = _cues(reader, span, sampler)
     filmed = frame_times
-    if jitter.rate:
+    if losses is not None and jitter.rate:
         kept = thinned(frame_times, span, 1 - jitter.rate * losses.random())
         if (
             sampler.cue == "motion" and cues is not None
@@ -87,7 +90,7 @@ def choose_times(
         times = warped(times, span, factor)
     if jitter.rate:  # the frame that the slower camera showed then
         times = _inside(filmed[np.maximum(np.searchsorted(filmed, times, side="right") - 1, 0)], span)
-    return lost(times, mask, jitter, losses)
+    return (times, mask) if losses is None else lost(times, mask, jitter, losses)
 
 
 def thinned(frame_times: FloatArray, span: Span, share: float) -> NDArray[np.intp]:

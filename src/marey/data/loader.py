@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import multiprocessing
 import os
 import shutil
@@ -16,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,13 +25,15 @@ from torch.utils.data import DataLoader
 
 from marey.data.augment import AugmentConfig
 from marey.data.clips import padded_length
-from marey.data.dataset import Batch, ClipDataset, Failure, Key, collate
+from marey.data.collate import collate
+from marey.data.dataset import Batch, ClipDataset, Failure, Item, Key
 from marey.data.manifest import Manifest
 from marey.data.memory import FrameMemory
 from marey.data.motion import FlowMemory, FlowSource
 from marey.data.origin import DataWarning
 from marey.data.randomness import epoch_order
-from marey.data.room import AHEAD, check_shared_memory
+from marey.data.room import AHEAD, batch_bytes, check_shared_memory, in_hand
+from marey.data.sending import Asked, Fetched, Loaded, Ring
 from marey.data.watch import Watch, WatchedDataset
 from marey.errors import ConfigError
 from marey.spec import InputSpec
@@ -71,11 +75,16 @@ class Loader:
                 self._share()
             loaded = WatchedDataset(dataset, workers)
             self._watch = Watch(loaded, patience)
+            self._places = (
+                in_hand(workers),
+                batch_bytes(dataset.spec, order.batch, deferred=dataset.deferred),
+            )
+            self._new_ring(loaded)
             parallel = {
                 "prefetch_factor": AHEAD,
                 "persistent_workers": True,
                 "multiprocessing_context": _context(),
-                "worker_init_fn": functools.partial(_start_worker, flow="flow" in dataset.spec.modalities),
+                "worker_init_fn": _start_worker,
             }
         self._loader: DataLoader[Any] = DataLoader(
             loaded,
@@ -122,7 +131,7 @@ class Loader:
             if loaded.batch is not None:
                 yield replace(loaded.batch, number=number)
 
-    def _loaded(self) -> Iterator[_Loaded]:
+    def _loaded(self) -> Iterator[Loaded]:
         """What the workers send, until all is there or one of them is gone."""
         batches: Any = iter(self._loader)
         if self._watch is None:
@@ -142,6 +151,9 @@ class Loader:
         finally:
             self._watch.stop()
 
+    def _new_ring(self, watched: WatchedDataset) -> None:
+        watched.ring = self._order.ring = Ring(*self._places)
+
     def _share(self) -> None:
         """Lay a large table down where the workers map it; the file goes when this loader does."""
         folder = tempfile.mkdtemp(prefix="marey-")
@@ -158,6 +170,8 @@ class Loader:
         if running is not None:
             running._shutdown_workers()
             self._loader._iterator = None
+            if self._watch is not None:
+                self._new_ring(self._watch.watched)  # places on their way went with the workers
 
     def __enter__(self) -> Self:
         return self
@@ -260,37 +274,33 @@ def make_loader(
 
 
 class _EpochBatches:
-    """Lists of (epoch, row), from batch number `start` on."""
+    """Lists of (epoch, row), from batch number `start` on; for workers with a place for each batch."""
 
     def __init__(
         self, rows: NDArray[np.int64], batch: int, seed: int, shuffle: bool, drop_last: bool
     ) -> None:
         self.rows, self.batch, self.seed, self.shuffle = rows, batch, seed, shuffle
         self.epoch, self.start = 0, 0
+        self.ring: Ring | None = None
         self.total = len(rows) // batch if drop_last else -(-len(rows) // batch)
 
     def __len__(self) -> int:
         return max(self.total - self.start, 0)
 
-    def __iter__(self) -> Iterator[list[Key]]:
+    def __iter__(self) -> Iterator[Any]:
         epoch = self.epoch
         rows = epoch_order(self.rows, self.seed, epoch) if self.shuffle else self.rows
         for number in range(self.start, self.total):
-            yield [(epoch, int(row)) for row in rows[number * self.batch : (number + 1) * self.batch]]
+            keys: list[Key] = [
+                (epoch, int(row)) for row in rows[number * self.batch : (number + 1) * self.batch]
+            ]
+            yield keys if self.ring is None else Asked(keys, self.ring.take())
 
 
-class _Loaded:
-    """What a worker sends. A class, so that the loader pins its tensors and leaves the rest alone."""
-
-    def __init__(self, batch: Batch | None, failures: list[Failure], clamped: list[int]) -> None:
-        self.batch, self.failures, self.clamped = batch, failures, clamped
-
-    def pin_memory(self) -> _Loaded:
-        return _Loaded(self.batch and self.batch.pin_memory(), self.failures, self.clamped)
-
-
-def _collated(items: list[Any], spec: InputSpec, deferred: bool) -> _Loaded:
-    return _Loaded(*collate(items, spec, deferred=deferred))
+def _collated(fetched: Fetched | list[Item], spec: InputSpec, deferred: bool) -> Loaded:
+    if isinstance(fetched, list):
+        return Loaded(*collate(fetched, spec, deferred=deferred))
+    return Loaded(*collate(fetched.items, spec, deferred=deferred, room=fetched.room), fetched)
 
 
 def _context() -> Any:
@@ -305,14 +315,13 @@ def _context() -> Any:
     return context
 
 
-def _start_worker(_: int, *, flow: bool) -> None:
-    """One thread a worker: as many workers as cores share them out best."""
+def _start_worker(_: int) -> None:
+    """One thread a worker: as many workers as cores share them out best. What is imported by now stays, and need not
+    be gone through each time that Python looks for garbage."""
+    gc.freeze()
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if flow:
-        import cv2
-
-        cv2.setNumThreads(1)
+    cv2.setNumThreads(1)
 
 
 def _end_with_parent() -> None:

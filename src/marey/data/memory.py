@@ -15,7 +15,7 @@ from marey.data.instants import ClipReader
 from marey.spec import InputSpec
 from marey.types import Clip, FloatArray, UInt8Array
 from marey.video.known import open_known
-from marey.video.picture import Decode, Size
+from marey.video.picture import Box, Decode, Size, box_slices
 from marey.video.reader import Truncated, VideoInfo, frames_shown
 
 _CHANNELS = 3
@@ -81,10 +81,13 @@ class _HeldReader:
         self._held, self._opener, self._truncated = held, opener, truncated
         self.info, self.times, self.keyframes = held.info, held.times, held.keyframes
 
-    def frames_at(self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb") -> Clip:
+    def frames_at(
+        self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb", box: Box | None = None
+    ) -> Clip:
         held = self._held
         if decode != "rgb" or size != held.frames.shape[1:3]:
             with self._opener(held.info.path, truncated=self._truncated) as reader:
-                return reader.frames_at(times, size=size, decode=decode)
+                return reader.frames_at(times, size=size, decode=decode, box=box)
         index = frames_shown(held.times, held.info.end, times, Path(held.info.path))
-        return Clip(held.frames[index], held.times[index], np.ones(len(index), dtype=bool))
+        rows, columns = box_slices(box)
+        return Clip(held.frames[:, rows, columns][index], held.times[index], np.ones(len(index), dtype=bool))

@@ -3,7 +3,6 @@ makes it and whatever was made before."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,18 +24,14 @@ def epoch_order(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside, Python's, NumPy's and torch's global CPU generators start from `seed`; after it they are as before.
+    """Inside, torch's global CPU generator starts from `seed`; after it it is as before.
 
-    torchvision's transforms draw from torch's global generator, and other people's code from any of the three.
-    torch.manual_seed would seed every GPU too, and fork_rng asks for them; neither is wanted in a worker.
+    torchvision's transforms draw from it, and from no other. torch.manual_seed would seed every GPU too, and fork_rng
+    asks for them; neither is wanted in a worker.
     """
-    before = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+    before = torch.default_generator.get_state()
     torch.default_generator.manual_seed(seed % 2**63)
     try:
         yield
     finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])
-        torch.default_generator.set_state(before[2])
+        torch.default_generator.set_state(before)

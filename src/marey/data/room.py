@@ -34,6 +34,12 @@ def batch_bytes(spec: InputSpec, batch: int, *, deferred: bool = False) -> int:
     return batch * frames * sum(sizes[name] for name in spec.modalities)
 
 
+def in_hand(workers: int) -> int:
+    """Batches that are there at once: those that workers make, and two that the training may hold, while it goes from
+    one to the next."""
+    return AHEAD * workers + 2
+
+
 def check_shared_memory(spec: InputSpec, batch: int, workers: int, *, deferred: bool = False) -> None:
     """Raise where the batches that wait for the training would not fit into shared memory.
 
@@ -45,11 +51,11 @@ def check_shared_memory(spec: InputSpec, batch: int, workers: int, *, deferred: 
     if not sys.platform.startswith("linux") or not _SHARED.is_dir():
         return
     one = batch_bytes(spec, batch, deferred=deferred)
-    need, free = one * (AHEAD * workers + 1), shutil.disk_usage(_SHARED).free
+    need, free = one * in_hand(workers), shutil.disk_usage(_SHARED).free
     if need > free:
         raise ConfigError(
             f"{workers} workers need {size_words(need)} of shared memory ({AHEAD} batches of {size_words(one)} each,"
-            f" and one in hand), and {size_words(free)} are free.",
+            f" and two in hand), and {size_words(free)} are free.",
             "lower --workers or --batch, or give the container more (docker run --shm-size=2g)",
             where=str(_SHARED),
         )

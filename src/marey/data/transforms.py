@@ -16,6 +16,7 @@ from torchvision.transforms import v2
 
 from marey.data.augment import AugmentConfig, TimeJitter
 from marey.data.automatic import WARPS, rand_augment, trivial_augment
+from marey.data.boxes import random_box
 from marey.data.colours import change_colours
 from marey.data.directions import FlipRule, flip_map_from_names, flip_rule, names_direction
 from marey.data.draws import Box, ClipDraw, Operation
@@ -61,11 +62,6 @@ class ClipTransform:
             self._flips["mirrored"] = flip_rule(class_names, config.flip_map)
         if config.vertical_flip:
             self._flips["upside_down"] = flip_rule(class_names, config.vertical_flip_map, "vertical")
-        height, width = spec.size
-        shape = width / height
-        self._crop = v2.RandomResizedCrop(
-            spec.size, config.scale, (config.ratio[0] * shape, config.ratio[1] * shape), antialias=True
-        )
         self._jitter = None
         if config.brightness or config.contrast or config.saturation or config.hue:
             if config.hue and len(spec.mean) != 3:
@@ -89,21 +85,25 @@ class ClipTransform:
 
     def draw(self, shape: Sequence[int], target: Target, *, seed: int) -> tuple[ClipDraw, Target]:
         """What is to be done to a clip of `(T, C, H, W)`, and its target after the flips. Each part has a stream of
-        its own: one setting changes no other's draws."""
+        its own, made where it is drawn from: one setting changes no other's draws."""
         frames, _, height, width = shape
-        with seeded(_stream(seed, 0)):
-            toss = torch.rand(2).tolist()  # drawn always
-            box = self._box(height, width)
+        chance = torch.Generator().manual_seed(_stream(seed, 0) % 2**63)
+        toss = torch.rand(2, generator=chance).tolist()  # drawn always
+        box = self._box(height, width, chance)
         flips = {}
         for coin, (name, rule) in zip(toss, self._flips.items(), strict=False):
             if coin < 0.5 and _may_flip(target, rule):
                 flips[name] = True
                 target = _flipped(target, rule)
-        with seeded(_stream(seed, 1)):
-            rounds = frames if self.config.per_frame else 1
-            jitter = [self._colours() for _ in range(rounds)] if self._jitter is not None else []
-        automatic = self._automatic(np.random.default_rng(_stream(seed, 3)))
-        rng = np.random.default_rng(_stream(seed, 4))
+        jitter: list[tuple[Operation, ...]] = []
+        if self._jitter is not None:
+            with seeded(_stream(seed, 1)):
+                jitter = [self._colours() for _ in range(frames if self.config.per_frame else 1)]
+        automatic = self._automatic(seed)
+        noise, noise_seed = 0.0, 0
+        if self.config.noise:
+            rng = np.random.default_rng(_stream(seed, 4))
+            noise, noise_seed = 255 * self.config.noise * float(rng.random()), int(rng.integers(2**62))
         return ClipDraw(
             box=box,
             **flips,
@@ -111,10 +111,10 @@ class ClipTransform:
             colours=tuple(o for o in automatic if o.name not in WARPS)
             + (jitter[0] if jitter and not self.config.per_frame else ()),
             flicker=tuple(jitter) if self.config.per_frame else (),
-            noise=255 * self.config.noise * float(rng.random()),
-            noise_seed=int(rng.integers(2**62)),
+            noise=noise,
+            noise_seed=noise_seed,
             grain=self.config.per_frame,
-            erased=self._erased(_stream(seed, 2)),
+            erased=self._erased(seed),
         ), target
 
     def geometry(self, frames_TCHW: Tensor, draw: ClipDraw) -> Tensor:
@@ -129,10 +129,11 @@ class ClipTransform:
         """Colours, noise and erasing, in this order; for clips that `geometry` has moved."""
         return change_light([frames_TCHW], [draw], self.fill)[0]
 
-    def _box(self, height: int, width: int) -> Box:
+    def _box(self, height: int, width: int, chance: torch.Generator) -> Box:
         if self.config.scale != (1, 1):
-            found = self._crop.make_params([torch.empty(1, height, width, device="meta")])
-            return found["top"], found["left"], found["height"], found["width"]
+            shape = self.spec.size[1] / self.spec.size[0]
+            least, most = self.config.ratio
+            return random_box(height, width, self.config.scale, (least * shape, most * shape), chance)
         # as much as fits of the output's shape, where the picture is smaller than it
         shrink = min(1.0, height / self.spec.size[0], width / self.spec.size[1])
         tall, wide = (max(round(side * shrink), 1) for side in self.spec.size)
@@ -144,16 +145,17 @@ class ClipTransform:
         names = [_JITTER[int(i)] for i in found["fn_idx"]]
         return tuple(Operation(n, f) for n in names if (f := found[f"{n}_factor"]) is not None)
 
-    def _automatic(self, rng: np.random.Generator) -> list[Operation]:
-        if self.config.trivialaugment:
-            return trivial_augment(rng)
+    def _automatic(self, seed: int) -> list[Operation]:
         count, strength = self.config.randaugment
-        return rand_augment(rng, count, strength) if count else []
+        if not count and not self.config.trivialaugment:
+            return []
+        rng = np.random.default_rng(_stream(seed, 3))
+        return trivial_augment(rng) if self.config.trivialaugment else rand_augment(rng, count, strength)
 
     def _erased(self, seed: int) -> Box | None:
         if self._erase is None:
             return None
-        with seeded(seed):
+        with seeded(_stream(seed, 2)):
             if torch.rand(1) >= self.config.erasing:
                 return None
             found = self._erase.make_params([torch.empty(1, *self.spec.size, device="meta")])
@@ -162,7 +164,9 @@ class ClipTransform:
 
 def change_light(clips: Sequence[Tensor], draws: Sequence[ClipDraw], fill: Sequence[float]) -> list[Tensor]:
     """Colours, noise and erasing of clips of one size, uint8 `(T, C, H, W)` each, in that order."""
-    done = change_colours(list(clips), [draw.colours for draw in draws])
+    done = list(clips)
+    if any(draw.colours for draw in draws):
+        done = change_colours(done, [draw.colours for draw in draws])
     if any(draw.flicker for draw in draws):  # each frame is a clip by itself
         frames = change_colours(
             [frame[None] for clip in done for frame in clip],
@@ -173,7 +177,8 @@ def change_light(clips: Sequence[Tensor], draws: Sequence[ClipDraw], fill: Seque
             ],
         )
         done = list(torch.cat(frames).split([len(clip) for clip in done]))
-    done = add_noise(done, draws)
+    if any(draw.noise for draw in draws):
+        done = add_noise(done, draws)
     for number, draw in enumerate(draws):
         if draw.erased is not None:
             top, left, height, width = draw.erased

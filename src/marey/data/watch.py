@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset, get_worker_info
 
 from marey.data.dataset import ClipDataset, Item, Key
+from marey.data.sending import Asked, Fetched, Ring
 from marey.errors import WorkerError
 
 _EVERY_S = 0.5
@@ -32,10 +33,15 @@ class WatchedDataset(Dataset[Item]):
     def __init__(self, dataset: ClipDataset, workers: int) -> None:
         self.dataset = dataset
         # of each worker: the row in hand (-1: none), and since when on the clock that all processes share
+        self.ring: Ring | None = None  # where batches are laid
         self.hands = torch.full((workers, 2), -1.0, dtype=torch.float64).share_memory_()
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def __getitems__(self, asked: Asked) -> Fetched:
+        """All samples of a batch; torch calls this rather than asking for one after the other."""
+        return Fetched([self[key] for key in asked.keys], self.ring, asked.place)
 
     def __getitem__(self, key: Key) -> Item:
         worker = get_worker_info()
@@ -58,7 +64,7 @@ class Watch:
     """
 
     def __init__(self, watched: WatchedDataset, patience: float) -> None:
-        self._watched, self._patience = watched, patience
+        self.watched, self._patience = watched, patience
         self._hung: dict[int, int] = {}
         self._over = threading.Event()
 
@@ -84,18 +90,18 @@ class Watch:
     def _look(self, workers: list[BaseProcess], over: threading.Event) -> None:
         while not over.wait(min(_EVERY_S, self._patience / 4)):
             now = time.monotonic()
-            for number, (row, since) in enumerate(self._watched.hands.tolist()):
+            for number, (row, since) in enumerate(self.watched.hands.tolist()):
                 late = row >= 0 and now - since > self._patience and number not in self._hung
                 if late and workers[number].is_alive():
                     self._hung[number] = int(row)
                     workers[number].kill()  # the loader sees it die, within its five seconds
 
     def _error(self, number: int, code: int | None) -> WorkerError:
-        row = self._hung.get(number, int(self._watched.hands[number, 0]))
+        row = self._hung.get(number, int(self.watched.hands[number, 0]))
         details: list[Any] = []
         where = None
         if row >= 0:
-            sample = self._watched.dataset.manifest.sample(row)
+            sample = self.watched.dataset.manifest.sample(row)
             where = sample.where or None
             details.append(f"sample {row}: {sample.path}")
         doing = "while it loaded this sample" if row >= 0 else "between two samples"

@@ -246,7 +246,7 @@ def _views(
     items: list[tuple[str, Item]], dataset: ClipDataset, spec: InputSpec, label: str
 ) -> Iterator[View]:
     """One strip a clip, padded as in a batch of its own; flow of all of them on one scale."""
-    from marey.data.dataset import collate
+    from marey.data.collate import collate
     from marey.report.fed import View, fed_strip
     from marey.video.flow import BOUND
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from marey.types import Clip, FloatArray, UInt8Array
-from marey.video.picture import Decode, Size
+from marey.video.picture import Box, Decode, Size, box_slices
 from marey.video.reader import VideoInfo, VideoReader, frames_shown
 
 
@@ -33,7 +33,9 @@ class ForwardReader:
         self.times: FloatArray = reader.times
         self.keyframes: FloatArray = reader.keyframes
 
-    def frames_at(self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb") -> Clip:
+    def frames_at(
+        self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb", box: Box | None = None
+    ) -> Clip:
         """As `VideoReader.frames_at`; always of one size, and of wanted frames that were not let go."""
         assert self._asked in (None, (size, decode)), "one size, so that a frame is decoded once"
         self._asked = size, decode
@@ -44,7 +46,8 @@ class ForwardReader:
             clip = self._reader.frames_at(self.times[fresh], size=size, decode=decode)
             self._held.update(zip(fresh.tolist(), clip.frames, strict=True))
             self._next = stop
-        frames = np.stack([self._held[i] for i in index.tolist()])
+        rows, columns = box_slices(box)
+        frames = np.stack([self._held[i][rows, columns] for i in index.tolist()])
         return Clip(frames, self.times[index], np.ones(len(index), dtype=bool))
 
     def forget(self, before: int) -> None:

@@ -28,7 +28,8 @@ import numpy as np
 from marey.errors import VideoError
 from marey.files import key_of, write_atomically
 from marey.video.index import FrameIndex
-from marey.video.packed.names import inside
+from marey.video.packed.names import FRAMES, inside
+from marey.video.packed.reader import PackedReader
 from marey.video.reader import Truncated, VideoReader, open_video
 
 WORTH = 1000
@@ -40,8 +41,13 @@ _FORMAT = 1
 @contextmanager
 def open_known(path: str, *, truncated: Truncated = "error") -> Iterator[VideoReader]:
     """`open_video`, without going through the packets of a long video that was opened before."""
+    kind = inside(Path(path))
+    if kind == FRAMES:
+        with PackedReader(Path(path)) as packed:
+            yield packed
+        return
     stat = None
-    if inside(Path(path)) is None:
+    if kind is None:
         with suppress(OSError):
             stat = os.stat(path)  # noqa: PTH116
     if stat is None:

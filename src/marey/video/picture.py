@@ -19,6 +19,8 @@ from marey.types import UInt8Array
 
 Size = int | tuple[int, int] | None
 Decode = Literal["rgb", "gray"]
+Box = tuple[int, int, int, int]
+"""(top, left, height, width) in pixels of the upright picture, scaled."""
 
 
 @dataclass(frozen=True)
@@ -97,19 +99,38 @@ def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
     return round(height * scale), round(width * scale)
 
 
+def box_slices(box: Box | None) -> tuple[slice, slice]:
+    """Rows and columns of a box; all of them without one."""
+    if box is None:
+        return slice(None), slice(None)
+    top, left, height, width = box
+    return slice(top, top + height), slice(left, left + width)
+
+
 class Painter:
     """Converts decoded frames to pixels; keeps swscale's tables between frames of one kind."""
 
     def __init__(self) -> None:
+        import cv2
         from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
+        self._merge = cv2.merge  # NumPy takes ten times as long to set three planes side by side
         self._scaler = VideoReformatter()
         self._full = int(ColorRange.JPEG)
         self._area, self._bicubic = int(Interpolation.AREA), int(Interpolation.BICUBIC)
 
-    def paint(self, frame: Any, out: UInt8Array, decode: Decode, orientation: Orientation) -> None:
-        """Fill `out` (H, W, C) with the upright picture, scaled to it."""
-        height, width = orientation.stored(*out.shape[:2])
+    def paint(
+        self,
+        frame: Any,
+        out: UInt8Array,
+        decode: Decode,
+        orientation: Orientation,
+        size: tuple[int, int] | None = None,
+        box: Box | None = None,
+    ) -> None:
+        """Fill `out` (H, W, C) with the upright picture, scaled to it; or scaled to `size`, and a box of that."""
+        rows, columns = box_slices(box)
+        height, width = orientation.stored(*(out.shape[:2] if size is None else size))
         scaled = (height, width) != (frame.height, frame.width)
         # swscale scales to planes of red, green and blue with vector instructions and with every pixel's own
         # chroma; to packed RGB it does neither. Unscaled pictures have a fast way of their own.
@@ -120,12 +141,13 @@ class Painter:
         )  # fmt: skip
         planes = picture.planes
         if layout == "gbrp":
-            for plane, channel in zip(planes, (1, 2, 0), strict=True):
-                out[..., channel] = orientation.upright(_rows(plane, height, width))
+            upright = [orientation.upright(_rows(plane, height, width))[rows, columns] for plane in planes]
+            self._merge([upright[2], upright[0], upright[1]], out)
         elif layout == "gray":
-            out[..., 0] = orientation.upright(_rows(planes[0], height, width))
+            out[..., 0] = orientation.upright(_rows(planes[0], height, width))[rows, columns]
         else:
-            out[:] = orientation.upright(_rows(planes[0], height, 3 * width).reshape(height, width, 3))
+            whole = orientation.upright(_rows(planes[0], height, 3 * width).reshape(height, width, 3))
+            out[:] = whole[rows, columns]
 
 
 def _rows(plane: Any, height: int, length: int) -> UInt8Array:

@@ -19,7 +19,7 @@ from marey.video.container import announces_encryption
 from marey.video.decoding import DamageError, FrameDecoder
 from marey.video.index import FrameIndex, index_frames, index_packets
 from marey.video.packets import PacketSource
-from marey.video.picture import Decode, Orientation, Painter, Size, target_size
+from marey.video.picture import Box, Decode, Orientation, Painter, Size, target_size
 from marey.video.reader import Truncated, VideoInfo, average_rate, frames_shown, has_variable_rate
 from marey.video.survey import checked, listed_frames, starts_whole, survey, without_leading
 
@@ -87,18 +87,21 @@ class PyAVReader:
         """The track's number among all streams of the container, as other libraries count."""
         return int(self._source.stream.index)
 
-    def frames_at(self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb") -> Clip:
+    def frames_at(
+        self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb", box: Box | None = None
+    ) -> Clip:
         asked = frames_shown(self.index.times, self.index.end, times, self.path)
         height, width = target_size(size, *self._size)
         channels = 1 if decode == "gray" else 3
-        out = np.empty((len(asked), height, width, channels), np.uint8)
+        cut = (height, width) if box is None else box[2:]
+        out = np.empty((len(asked), *cut, channels), np.uint8)
         slots: dict[int, list[int]] = {}
         for slot, frame in enumerate(asked.tolist()):
             slots.setdefault(frame, []).append(slot)
 
         def keep(frame: int, picture: Any) -> None:
             first, *again = slots[frame]
-            self._painter.paint(picture, out[first], decode, self._orientation)
+            self._painter.paint(picture, out[first], decode, self._orientation, (height, width), box)
             for slot in again:
                 out[slot] = out[first]
 

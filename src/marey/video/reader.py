@@ -27,7 +27,7 @@ from marey.video.packed.names import FRAMES, TAR, inside
 
 if TYPE_CHECKING:
     from marey.video.index import FrameIndex
-    from marey.video.picture import Decode, Size
+    from marey.video.picture import Box, Decode, Size
 
 Truncated = Literal["error", "use-prefix"]
 
@@ -121,7 +121,9 @@ class VideoReader(Protocol):
         """The frame table; can be pickled and given to `open_video(index=)` the next time."""
         ...
 
-    def frames_at(self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb") -> Clip:
+    def frames_at(
+        self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb", box: Box | None = None
+    ) -> Clip:
         """The frames *shown* at `times`: for each the last frame whose own time is not later.
 
         Args:
@@ -129,6 +131,8 @@ class VideoReader(Protocol):
             size: None for the video's own size, an int for the short side (the aspect is kept), or exactly
                 `(height, width)`; of the upright frame.
             decode: "rgb" or "gray" (luma, full range).
+            box: (top, left, height, width) of the picture at that size, all of it inside: nothing else is
+                copied. The pixels are those of cutting it out afterwards.
 
         Returns:
             A `Clip` of uint8 (T, H, W, 3 or 1) with each frame's own time; the mask is all True.

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from marey.errors import UndecodableVideoError, VideoError, require
 from marey.types import Clip, FloatArray
 from marey.video.index import FrameIndex
-from marey.video.picture import Decode, Size, target_size
+from marey.video.picture import Box, Decode, Size, box_slices, target_size
 from marey.video.pyav import PyAVReader
 from marey.video.reader import Truncated, VideoInfo, frames_shown
 
@@ -74,14 +74,16 @@ class TorchCodecReader:
     def keyframes(self) -> FloatArray:
         return self._pyav.keyframes
 
-    def frames_at(self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb") -> Clip:
+    def frames_at(
+        self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb", box: Box | None = None
+    ) -> Clip:
         import torch
         from torch.nn import functional
 
         asked = frames_shown(self.times, self.index.end, times, self.path)
         height, width = target_size(size, self.info.height, self.info.width)
         if not len(asked):
-            return self._pyav.frames_at(times, size=size, decode=decode)
+            return self._pyav.frames_at(times, size=size, decode=decode, box=box)
         frames, slots = np.unique(asked, return_inverse=True)
         try:
             batch = self._decoder.get_frames_at(frames.tolist())
@@ -95,6 +97,7 @@ class TorchCodecReader:
                 "torchcodec counts this file's frames differently.",
                 "read it with the default decoder.",
             )
+        rows, columns = box_slices(box)
         pixels = batch.data
         if decode == "gray":
             pixels = (pixels.float() @ torch.tensor(LUMA)).round().to(torch.uint8)[..., None]
@@ -104,7 +107,7 @@ class TorchCodecReader:
             )
             pixels = scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
         return Clip(
-            frames=np.ascontiguousarray(pixels.numpy()[slots]),
+            frames=np.ascontiguousarray(pixels.numpy()[:, rows, columns][slots]),
             times=self.times[asked],
             mask=np.ones(len(asked), bool),
         )

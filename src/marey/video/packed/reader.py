@@ -15,7 +15,7 @@ from marey.types import Clip, FloatArray, UInt8Array
 from marey.video.index import FrameIndex
 from marey.video.packed.names import shard_number
 from marey.video.packed.shard import Packed, shard
-from marey.video.picture import Decode, Orientation, Painter, Size, target_size
+from marey.video.picture import Box, Decode, Orientation, Painter, Size, box_slices, target_size
 from marey.video.reader import VideoInfo, average_rate, frames_shown
 
 
@@ -77,14 +77,17 @@ class PackedReader:
             droppable=np.ones(len(numbers), bool), reorder=0, listed=len(numbers), verified=True,
         )  # fmt: skip
 
-    def frames_at(self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb") -> Clip:
+    def frames_at(
+        self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb", box: Box | None = None
+    ) -> Clip:
         video = self.video
         index = frames_shown(video.times, self.info.end, times, self.path)
         height, width = target_size(size, *video.frames.shape[1:3])
         if decode == "rgb" and (height, width) == video.frames.shape[1:3]:
-            frames = video.frames[_as_slice(index)]
+            rows, columns = box_slices(box)
+            frames = video.frames[:, rows, columns][_as_slice(index)]
         else:
-            frames = _scaled(video.frames, index, (height, width), decode)
+            frames = _scaled(video.frames, index, (height, width), decode, box)
         return Clip(frames=frames, times=video.times[index], mask=np.ones(len(index), bool))
 
     def close(self) -> None:
@@ -111,17 +114,20 @@ def _as_slice(index: NDArray[np.intp]) -> slice | NDArray[np.intp]:
     return slice(int(index[0]), int(index[-1]) + 1, step)
 
 
-def _scaled(frames: UInt8Array, index: NDArray[np.intp], size: tuple[int, int], decode: Decode) -> UInt8Array:
+def _scaled(
+    frames: UInt8Array, index: NDArray[np.intp], size: tuple[int, int], decode: Decode, box: Box | None
+) -> UInt8Array:
     import av
 
     painter = Painter()
-    out = np.empty((len(index), *size, 1 if decode == "gray" else 3), np.uint8)
+    cut = size if box is None else box[2:]
+    out = np.empty((len(index), *cut, 1 if decode == "gray" else 3), np.uint8)
     done: dict[int, int] = {}
     for slot, number in enumerate(index.tolist()):
         if number in done:
             out[slot] = out[done[number]]
             continue
         picture: Any = av.VideoFrame.from_ndarray(frames[number], format="rgb24")
-        painter.paint(picture, out[slot], decode, Orientation())
+        painter.paint(picture, out[slot], decode, Orientation(), size, box)
         done[number] = slot
     return out

@@ -190,11 +190,14 @@ class Shard:
         begin = int(entry["at"])
         base = begin - begin % mmap.ALLOCATIONGRANULARITY
         end = int(entry["about"]) + int(entry["about_bytes"])
-        with self.path.open("rb") as file:
-            if end > os.fstat(file.fileno()).st_size:
+        file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            if end > os.fstat(file).st_size:
                 raise self._damaged(number, "the file is shorter than it was")
             # private: torch wants arrays that can be written to, and what is written stays in this process
-            data = mmap.mmap(file.fileno(), end - base, access=mmap.ACCESS_COPY, offset=base)
+            data = mmap.mmap(file, end - base, access=mmap.ACCESS_COPY, offset=base)
+        finally:
+            os.close(file)
         blob = memoryview(data)[int(entry["about"]) - base : end - base]
         if zlib.crc32(blob) != entry["about_crc"]:
             raise self._damaged(number, "its table of times is damaged")

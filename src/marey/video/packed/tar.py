@@ -24,7 +24,7 @@ from marey.types import Clip, FloatArray
 from marey.video.index import FrameIndex
 from marey.video.packed.growing import GrowingFile
 from marey.video.packed.names import TAR, as_file
-from marey.video.picture import Decode, Size
+from marey.video.picture import Box, Decode, Size
 from marey.video.reader import VideoInfo, VideoReader, open_video
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -154,9 +154,11 @@ class TarReader:
     def index(self) -> FrameIndex:
         return self._reader.index
 
-    def frames_at(self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb") -> Clip:
+    def frames_at(
+        self, times: ArrayLike, *, size: Size = None, decode: Decode = "rgb", box: Box | None = None
+    ) -> Clip:
         try:
-            return self._reader.frames_at(times, size=size, decode=decode)
+            return self._reader.frames_at(times, size=size, decode=decode, box=box)
         except DataError as error:
             error.where = str(self.path)
             raise
