@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from marey.data import laid
 from marey.data.duplicates import Copies, clusters, compare, find_copies
 from marey.data.fingerprint import PICTURES, SIDE, fingerprint
 from marey.video import open_video
@@ -89,6 +90,26 @@ def test_two_recordings_of_one_fixed_camera_are_told_apart():
     assert compare(one, one) > 0.9
     assert compare(one, other) == 0
     assert find_copies(np.stack([one, other])) == []
+
+
+def test_the_place_is_that_of_matching(prints):
+    """All places of all sizes at once, against OpenCV's matching, one size after the other."""
+    still = laid.median(prints[0])
+    assert np.array_equal(still, np.median(prints[0], axis=1))
+    inner, outer = np.array([[0, 3], [3, 0], [5, 5], [7, 2], [10, 40]]).T
+    alike, box = laid._places(still, inner, outer)
+    for b, a, got, (top, left, height, width) in zip(inner, outer, alike, box.tolist(), strict=True):
+
+        def match(tall, wide, a=a, b=b):
+            scaled = cv2.resize(still[b], (wide, tall), interpolation=cv2.INTER_AREA)
+            return cv2.matchTemplate(still[a], scaled, cv2.TM_CCOEFF_NORMED)
+
+        coarse = {(h, w): match(h, w).max() for h in range(32, 20, -2) for w in range(32, 20, -2)}
+        tall, wide = max(coarse, key=coarse.__getitem__)
+        near = [(tall + i, wide + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        best = max(match(h, w).max() for h, w in near if max(h, w) <= SIDE)
+        assert got == pytest.approx(best, abs=1e-3)
+        assert match(height, width)[top, left] == pytest.approx(best, abs=1e-3)
 
 
 def test_nothing_to_see_is_no_copy_of_nothing():
