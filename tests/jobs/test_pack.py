@@ -25,6 +25,7 @@ from marey.data.manifest import Manifest
 from marey.errors import ConfigError, DataError, NoRoomError, VideoNotFoundError
 from marey.jobs.pack import PackConfig, pack
 from marey.spec import InputSpec
+from marey.video.packed.held import HeldVideos
 from marey.video.packed.shard import Shard
 from marey.video.packed.store import found_videos
 from marey.video.reader import open_video
@@ -70,6 +71,46 @@ def packed(source: Path, out: Path, **how) -> Path:
 @pytest.fixture(scope="module")
 def shards(source, tmp_path_factory) -> Path:
     return packed(source, tmp_path_factory.mktemp("pack") / "shards")
+
+
+def test_what_is_written_into_frames_is_not_seen_again(shards):
+    """Videos stay mapped in a process, and who draws into a clip must not change them."""
+    path = Manifest.read(shards).sample(0).path
+    with open_video(path) as video:
+        clip = video.frames_at(video.times[:4])
+        part = video.frames_at(video.times[:4], box=(0, 0, 8, 8)).frames
+        before = clip.frames.copy()
+        clip.frames[:], part[:] = 0, 0
+        with pytest.raises(ValueError, match="read-only"):
+            video.times[0] = 1.0
+    with open_video(path) as video:
+        assert np.array_equal(video.frames_at(video.times[:4]).frames, before)
+        assert np.array_equal(video.frames_at(video.times[:4], box=(0, 0, 8, 8)).frames, before[:, :8, :8])
+
+
+def test_videos_that_stay_mapped_are_bounded_and_never_another_files(source, tmp_path):
+    folder = packed(source, tmp_path / "pack")
+    paths = [Path(Manifest.read(folder).sample(row).path) for row in (0, 1, 3)]
+    held = HeldVideos(most_videos=2)
+    first = held.get(paths[0])
+    assert held.get(paths[0]) is first
+    for path in paths:
+        held.get(path)
+    assert len(held) == 2
+    assert held.bytes == sum(held.get(path).frames.nbytes for path in paths[1:])
+    assert held.get(paths[0]) is not first
+    size = first.frames.nbytes
+    assert first.frames.sum() > 0, "whoever still holds it can look at it"
+    small = HeldVideos(most_bytes=size - 1)
+    small.get(paths[0])
+    assert (len(small), small.bytes) == (0, 0)
+    os.utime(paths[0].parent)
+    again = held.get(paths[0])
+    assert np.array_equal(again.frames, first.frames)
+    shard_file = paths[0].parent
+    shutil.move(shard_file, tmp_path / "away")
+    with pytest.raises(VideoNotFoundError):
+        held.get(paths[0])
 
 
 def test_a_part_of_the_picture(shards):
@@ -121,7 +162,7 @@ def test_evenly_spaced_frames_are_not_copied(shards):
     with open_video(Manifest.read(shards).sample(0).path) as video:
         for times in (video.times[2:9], video.times[::4], video.times[5:6]):
             frames = video.frames_at(times).frames
-            assert np.shares_memory(frames, video.video.frames)
+            assert np.shares_memory(frames, video._frames)
         frames[:] = 0  # of this process alone
     with open_video(Manifest.read(shards).sample(0).path) as video:
         assert video.frames_at(video.times[5:6]).frames.any()

@@ -55,14 +55,30 @@ def _stacked(clips: Sequence[Tensor], length: int, room: _Room) -> Tensor:
     """Clips `(T, C, H, W)` in the corner of zeros `(B, length, C, H, W)` of the largest height and width."""
     height, width = (max(clip.shape[axis] for clip in clips) for axis in (-2, -1))
     stack = room.empty((len(clips), length, clips[0].shape[1], height, width), clips[0].dtype)
+    if any(
+        _same_memory(clip, stack) and not _lies(clip, place) for place, clip in zip(stack, clips, strict=True)
+    ):
+        clips = [clip.clone() for clip in clips]  # one would be laid over another
     for place, clip in zip(stack, clips, strict=True):
-        if clip.shape[-2:] == place.shape[-2:]:
+        if _lies(clip, place):
+            place[len(clip) :] = 0
+        elif clip.shape[-2:] == place.shape[-2:]:
             place[: len(clip)] = clip
             place[len(clip) :] = 0
         else:
             place.zero_()
             place[: len(clip), :, : clip.shape[-2], : clip.shape[-1]] = clip
     return stack
+
+
+def _same_memory(one: Tensor, other: Tensor) -> bool:
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+
+
+def _lies(clip: Tensor, place: Tensor) -> bool:
+    """Whether a clip is already where it belongs."""
+    same = clip.data_ptr() == place.data_ptr() and clip.dtype == place.dtype
+    return same and clip.shape[1:] == place.shape[1:] and clip.is_contiguous()
 
 
 class _Room:

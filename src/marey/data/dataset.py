@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from marey.data.augment import AugmentConfig
-from marey.data.clips import Opener, fit_clip, opened, read_clip, resized
+from marey.data.clips import Opener, fit_clip, opened, padded_length, read_clip, resized
 from marey.data.draws import ClipDraw
 from marey.data.instants import ClipReader, Span, choose_times
 from marey.data.manifest import Manifest
@@ -203,14 +204,32 @@ class ClipDataset(Dataset[Item]):
         self.shared = path
 
     def __getitem__(self, key: int | Key) -> Item:
+        return self.load(key)
+
+    def places(self, room: Tensor | None, count: int) -> Sequence[Tensor | None]:
+        """Where in the memory of a batch each of its clips will lie, as far as that is known before any is read."""
+        length = self._sampler.length
+        known = self._transform is not None and not self.deferred and self.spec.modalities == ("rgb",)
+        if room is None or length is None or not known:
+            return [None] * count
+        shape = (count, padded_length(self.spec, length), 3, *self.spec.size)
+        size = math.prod(shape)
+        return list(room[:size].view(shape)) if size <= len(room) else [None] * count
+
+    def load(self, key: int | Key, place: Tensor | None = None) -> Item:
+        """The item of a key. Its clip is laid into `place`, uint8 `(T or more, 3, H, W)`, where nothing but geometry is
+        done to it; else the item has memory of its own."""
         epoch, row = key if isinstance(key, tuple) else (0, key)
         sample = self.manifest.sample(row)
         rng = sample_generator(self.seed, epoch, row)
         seed = int(rng.integers(2**62))
         try:
             with opened(sample, truncated=self.truncated, opener=self.opener) as (reader, span):
-                read = self._tested if self._transform is None else self._moved
-                made = read(row, reader, span, rng if self.train else None, seed)
+                chance = rng if self.train else None
+                if self._transform is None:
+                    made = self._tested(row, reader, span, chance)
+                else:
+                    made = self._moved(row, reader, span, chance, seed, place)
         except DataError as error:
             error.details = (
                 (*error.details, f"sample {row}: {sample.where}") if sample.where else error.details
@@ -227,9 +246,7 @@ class ClipDataset(Dataset[Item]):
         several[[self._index[name] for name in self.manifest.sample(row).labels]] = 1
         return several
 
-    def _tested(
-        self, row: int, reader: ClipReader, span: Span, rng: np.random.Generator | None, seed: int
-    ) -> Item:
+    def _tested(self, row: int, reader: ClipReader, span: Span, rng: np.random.Generator | None) -> Item:
         """The middle of every frame, at the length that the sampler gave."""
         clip = read_clip(
             reader, span, self.spec, sampler=self._sampler, rng=rng, jitter=self._jitter, flow=self.flow
@@ -240,7 +257,13 @@ class ClipDataset(Dataset[Item]):
         return Item(row, inputs, mask, self.target(row), clamped=span.clamped, times=clip.times)
 
     def _moved(
-        self, row: int, reader: ClipReader, span: Span, rng: np.random.Generator | None, seed: int
+        self,
+        row: int,
+        reader: ClipReader,
+        span: Span,
+        rng: np.random.Generator | None,
+        seed: int,
+        place: Tensor | None,
     ) -> Item:
         """Augmented. What is cut is drawn before anything is decoded, so that only that is copied; flow is computed
         between whole pictures, which are cut afterwards."""
@@ -267,12 +290,14 @@ class ClipDataset(Dataset[Item]):
             clip = reader.frames_at(chosen[mask], size=size, box=draw.box)
             times = _held(clip.times, len(mask))
             box = torch.from_numpy(clip.frames).permute(0, 3, 1, 2)
-        inputs = self._changed(box, fields, draw, len(mask))
+        inputs = self._changed(box, fields, draw, len(mask), place)
         return Item(
             row, inputs, torch.from_numpy(mask), target, clamped=span.clamped, times=times, draw=draw
         )  # fmt: skip
 
-    def _changed(self, box: Tensor, fields: Tensor | None, draw: ClipDraw, length: int) -> dict[str, Tensor]:
+    def _changed(
+        self, box: Tensor, fields: Tensor | None, draw: ClipDraw, length: int, place: Tensor | None
+    ) -> dict[str, Tensor]:
         """The inputs of what was cut: real frames alone where they are `rgb`, else with padding to `length`."""
         assert self._transform is not None
         modalities = self.spec.modalities
@@ -282,7 +307,7 @@ class ClipDataset(Dataset[Item]):
         if fields is not None:
             inputs["flow"] = fields
         if modalities != ("flow",):
-            moved = move_clip(box, draw, self.spec.size, self._transform.fill)
+            moved = move_clip(box, draw, self.spec.size, self._transform.fill, place)
             if "diff" in modalities:
                 inputs["diff"] = _differences(moved, length)
             if "rgb" in modalities:

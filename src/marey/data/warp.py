@@ -28,35 +28,45 @@ def cut_box(frames_TCHW: Tensor, draw: ClipDraw) -> Tensor:
     return frames_TCHW[..., top : top + height, left : left + width]
 
 
-def move_clip(box_TCHW: Tensor, draw: ClipDraw, size: tuple[int, int], fill: Sequence[float]) -> Tensor:
+def move_clip(
+    box_TCHW: Tensor,
+    draw: ClipDraw,
+    size: tuple[int, int],
+    fill: Sequence[float],
+    place: Tensor | None = None,
+) -> Tensor:
     """One clip on its own, after `cut_box`: scaled to `size`, flipped, warped.
 
     Args:
         box_TCHW: uint8.
         size: height and width of the result.
         fill: level of each channel for what a warp brings in from outside.
+        place: `(T or more, C, *size)` on the CPU, to lay the result in where that spares a copy.
     """
     box = np.ascontiguousarray(box_TCHW.permute(0, 2, 3, 1).numpy())  # channels last, as the kernel likes it
     moved = torch.from_numpy(box).permute(0, 3, 1, 2)
     if tuple(moved.shape[-2:]) != size:
         moved = interpolate(moved, size, mode="bilinear", antialias=True)
-    planes = _planes(moved, mirrored=draw.mirrored, upside_down=draw.upside_down)
+    planes = _planes(moved, mirrored=draw.mirrored, upside_down=draw.upside_down, place=place)
     return warp_clips([planes], [draw], fill)[0] if draw.warps else planes
 
 
-def _planes(moved_TCHW: Tensor, *, mirrored: bool, upside_down: bool) -> Tensor:
+def _planes(moved_TCHW: Tensor, *, mirrored: bool, upside_down: bool, place: Tensor | None) -> Tensor:
     """Flipped, and channel by channel in memory: OpenCV does in vector instructions what torch does byte by byte."""
     frames = moved_TCHW.permute(0, 2, 3, 1).numpy()
     if frames.shape[-1] != 3 or not frames.flags.c_contiguous:
         across = [axis for axis, flipped in ((-1, mirrored), (-2, upside_down)) if flipped]
         return (moved_TCHW.flip(across) if across else moved_TCHW).contiguous()
-    out = np.empty((len(frames), 3, *frames.shape[1:3]), np.uint8)
+    shape = len(frames), 3, *frames.shape[1:3]
+    out = np.empty(shape, np.uint8) if place is None else place[: len(frames)].numpy()
+    assert out.shape == shape, (out.shape, shape)
     for frame, planes in zip(frames, out, strict=True):
         cv2.split(frame, list(planes))
     if mirrored and out.size:
         pile = out.reshape(-1, out.shape[-1])
         cv2.flip(pile, 1, pile)
-    return torch.from_numpy(np.ascontiguousarray(out[:, :, ::-1]) if upside_down else out)
+    planar = torch.from_numpy(out)
+    return planar.flip(-2) if upside_down else planar
 
 
 def move_batch(

@@ -10,6 +10,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from marey.data.dataset import ClipDataset, Item, Key
@@ -41,16 +42,22 @@ class WatchedDataset(Dataset[Item]):
 
     def __getitems__(self, asked: Asked) -> Fetched:
         """All samples of a batch; torch calls this rather than asking for one after the other."""
-        return Fetched([self[key] for key in asked.keys], self.ring, asked.place)
+        fetched = Fetched([], self.ring, asked.place)
+        places = self.dataset.places(fetched.room, len(asked.keys))
+        fetched.items.extend(self._load(key, place) for key, place in zip(asked.keys, places, strict=True))
+        return fetched
 
     def __getitem__(self, key: Key) -> Item:
+        return self._load(key, None)
+
+    def _load(self, key: Key, place: Tensor | None) -> Item:
         worker = get_worker_info()
         assert worker is not None, "only workers are watched"
         hand = self.hands[worker.id]
         hand[1] = time.monotonic()
         hand[0] = key[1]
         try:
-            return self.dataset[key]
+            return self.dataset.load(key, place)
         finally:
             hand[0] = -1
 

@@ -10,9 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from marey.errors import UsageError, VideoNotFoundError
+from marey.errors import UsageError
 from marey.types import Clip, FloatArray, UInt8Array
 from marey.video.index import FrameIndex
+from marey.video.packed.held import HELD
 from marey.video.packed.names import shard_number
 from marey.video.packed.shard import Packed, shard
 from marey.video.picture import Box, Decode, Orientation, Painter, Size, box_slices, target_size
@@ -30,20 +31,23 @@ class PackedReader:
 
     def __init__(self, path: Path, *, track: int | None = None) -> None:
         self.path = path
-        held, number = shard(path.parent), shard_number(path)
-        if number is None or number >= len(held):
-            raise VideoNotFoundError(
-                path, f"there is no such video in this shard; it holds 0 to {len(held) - 1}."
-            )
         if track:
             raise UsageError("a packed video has one track, 0.", where=str(path))
-        self._video: Packed | None = held.video(number)
+        self._video: Packed | None = HELD.get(path)
 
     @property
     def video(self) -> Packed:
         """What is mapped."""
         assert self._video is not None, "the reader is closed"
         return self._video
+
+    @cached_property
+    def _frames(self) -> UInt8Array:
+        """Frames that are the caller's own: torch wants arrays that can be written to, and what is written must not be
+        seen by whoever opens the video next."""
+        number = shard_number(self.path)
+        assert number is not None
+        return shard(self.path.parent).video(number).frames
 
     @cached_property
     def info(self) -> VideoInfo:
@@ -85,13 +89,14 @@ class PackedReader:
         height, width = target_size(size, *video.frames.shape[1:3])
         if decode == "rgb" and (height, width) == video.frames.shape[1:3]:
             rows, columns = box_slices(box)
-            frames = video.frames[:, rows, columns][_as_slice(index)]
+            frames = self._frames[_as_slice(index)] if box is None else video.frames[:, rows, columns][index]
         else:
             frames = _scaled(video.frames, index, (height, width), decode, box)
         return Clip(frames=frames, times=video.times[index], mask=np.ones(len(index), bool))
 
     def close(self) -> None:
         self._video = None
+        self.__dict__.pop("_frames", None)
 
     def __enter__(self) -> Self:
         return self

@@ -179,8 +179,11 @@ class Shard:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def video(self, number: int) -> Packed:
+    def video(self, number: int, *, writable: bool = True) -> Packed:
         """Map one video. The map is gone when nothing holds its frames any more.
+
+        Args:
+            writable: what is written to its arrays stays in this process. Else they refuse it.
 
         Raises:
             DataError: the table of its times is damaged.
@@ -194,8 +197,8 @@ class Shard:
         try:
             if end > os.fstat(file).st_size:
                 raise self._damaged(number, "the file is shorter than it was")
-            # private: torch wants arrays that can be written to, and what is written stays in this process
-            data = mmap.mmap(file, end - base, access=mmap.ACCESS_COPY, offset=base)
+            access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
+            data = mmap.mmap(file, end - base, access=access, offset=base)
         finally:
             os.close(file)
         blob = memoryview(data)[int(entry["about"]) - base : end - base]
