@@ -21,6 +21,7 @@ from marey.data.memory import FrameMemory
 from marey.data.origin import DataWarning
 from marey.errors import ConfigError, ManifestError, SegmentError, VideoError
 from marey.spec import InputSpec
+from marey.video.synthetic import make_motion
 from tests.data.conftest import frame_numbers, ramp
 
 SPEC = InputSpec(sampler={"name": "adaptive", "ratio": 0.5, "min": 2, "max": 16}, size=(24, 24), resize=32)
@@ -343,3 +344,19 @@ def alive(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        # longer than the place was made for
+        {"sampler": {"name": "rate", "fps": 6.0, "max": None}, "frames": 4},
+        # one frame has no differences, and nothing of them lies anywhere
+        {"sampler": {"name": "uniform", "n": 1}, "frames": 1},
+    ],
+)
+def test_a_batch_of_which_one_input_alone_lies_in_its_place_stays_as_it_is(tmp_path, how):
+    made = Manifest.read(make_motion(tmp_path, clips=40, size=32))
+    spec = InputSpec(modalities=("rgb", "diff"), size=(24, 24), resize=32, **how)
+    with loader(made, spec=spec, batch=2, workers=2) as parallel:
+        same(list(parallel), list(loader(made, spec=spec, batch=2)))

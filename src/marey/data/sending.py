@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -117,8 +117,17 @@ class Loaded:
                 small = (batch.mask.numpy(), batch.target.numpy(), batch.ids, batch.draws, batch.real_frames)
                 sent = self._fetched.ring.key, self._fetched.place, lying, small, self.failures, self.clamped
                 return _from_place, sent
-        loaded = Loaded(self.batch, self.failures, self.clamped)
+        loaded = Loaded(self.batch and _out_of(room, self.batch), self.failures, self.clamped)
         return _from_elsewhere, (self._fetched.ring.key, self._fetched.place, loaded)
+
+
+def _out_of(room: Tensor, batch: Batch) -> Batch:
+    """A batch of which nothing lies in the place any more: it is free when the batch arrives, where another of its
+    inputs did not fit in."""
+    there = range(room.data_ptr(), room.data_ptr() + len(room))
+    return replace(
+        batch, inputs={name: x.clone() if x.data_ptr() in there else x for name, x in batch.inputs.items()}
+    )
 
 
 def _from_place(
