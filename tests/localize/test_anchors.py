@@ -10,6 +10,7 @@ import torch
 
 from marey.errors import UsageError
 from marey.localize.anchors import AnchorLocalizer, anchor_segments, assign_anchors
+from marey.localize.losses import tiou
 from marey.localize.proposing import propose_scales
 
 SCALES = (2.0, 6.0, 18.0)
@@ -22,18 +23,39 @@ def small(**changes: object) -> AnchorLocalizer:
 
 
 @pytest.mark.parametrize(
-    ("scale", "context", "field"), [(6, False, 7), (6, True, 13), (18, False, 21), (36, True, 79)]
+    ("scale", "context", "field"), [(6, False, 7), (6, True, 15), (18, False, 21), (36, True, 85)]
 )
-def test_a_tower_sees_its_anchor_or_twice_of_it(scale, context, field):
+def test_how_far_a_tower_sees(scale, context, field):
     """Two convolutions of kernel 3 with dilations r and 2r see 6r + 1 positions, and the pool before them as much
     more as it is wide less 1; r is s/6, or s/3 with context."""
+    assert small(scales=(float(scale),), context=context, channels=4).towers[0].field == field
+
+
+@pytest.mark.parametrize("context", [False, True])
+@pytest.mark.parametrize("scale", [1, 2, 5.5, 6, 7, 8, 8.9, 14, 15, 20.9, 27, 33, 39])
+def test_a_tower_sees_all_of_its_anchor(scale, context):
+    """By gradient: from one output every position within half an anchor, or a whole one with context, is reached, and
+    none beyond the field. Of many inputs together, since a max pool passes the gradient of one position only."""
     tower = small(scales=(float(scale),), context=context, channels=4).towers[0]
-    assert tower.field == field
-    x = torch.randn(1, 4, 2 * field + 1, requires_grad=True)
-    tower(x, None)[0, :, field].abs().sum().backward()
-    seen = torch.nonzero(x.grad[0].abs().sum(dim=0)).flatten()
-    assert field - field // 2 <= int(seen.min())
-    assert int(seen.max()) <= field + field // 2
+    at = tower.field
+    x = torch.randn(96, 4, 2 * at + 1, requires_grad=True)
+    y = tower(x, None)
+    hot = torch.zeros_like(y)
+    hot[:, :, at] = 1
+    y.backward(hot)
+    seen = torch.nonzero(x.grad.abs().sum(dim=(0, 1))).flatten() - at
+    assert seen.tolist() == list(range(-(tower.field // 2), tower.field // 2 + 1))
+    assert int(seen.max() - seen.min()) >= scale * (2 if context else 1)
+
+
+def test_a_segment_has_an_anchor_that_overlaps_it_well():
+    """Of the lengths proposed, and lying anyhow between the positions: what the thresholds rest on."""
+    scales = propose_scales(np.random.default_rng(0).uniform(3, 40, 500))
+    points = small(scales=scales).points(60)
+    for length in np.geomspace(scales[0], scales[-1], 50):
+        for shift in (0.0, 0.25, 0.5):
+            segment = torch.tensor([[30 + shift - length / 2, 30 + shift + length / 2]])
+            assert float(tiou(anchor_segments(points), segment).max()) > 0.7
 
 
 @torch.no_grad()

@@ -5,8 +5,9 @@
 
 Chao et al., "Rethinking the Faster R-CNN Architecture for Temporal Action Localization" (TAL-Net,
 https://arxiv.org/abs/1804.07667), in one stage. A tower of anchors of length s is a max pool over s/6 and two
-convolutions of kernel 3 with dilations s/6 and 2·s/6, so that together they span s; with context the dilations are
-doubled and they span 2·s: what comes before and after is seen, too. The network is cheaper than a pyramid with
+convolutions of kernel 3 with dilations s/6 and 2·s/6, so that together they span s; with context all three are
+doubled and they span 2·s: what comes before and after is seen, too. s/6 is rounded up, so that none sees less than its
+anchor. The network is cheaper than a pyramid with
 attention and has no levels to choose; its lengths must be those of the data.
 
 Shape suffixes: B windows, T positions, C channels, S scales, P = S·T anchors, K classes, N segments.
@@ -28,10 +29,7 @@ from marey.localize.targets import Points
 from marey.models.masked import Mask, check_mask, zero_padding
 
 _LONGEST = 3.0  # |log-length| that an anchor can be stretched by
-POSITIVE, NEGATIVE = (
-    0.5,
-    0.4,
-)  # tIoU; as of detectors in one stage (Lin et al., https://arxiv.org/abs/1708.02002)
+POSITIVE, NEGATIVE = 0.5, 0.4  # tIoU; `assign_anchors` says why
 
 
 class Tower(nn.Module):
@@ -39,16 +37,15 @@ class Tower(nn.Module):
 
     def __init__(self, channels: int, scale: float, *, context: bool, dropout: float) -> None:
         super().__init__()
-        step = max(1, round(scale / 6))
-        self.pool = 2 * (step // 2) + 1  # odd, so that the middle stays the middle
-        first = step * (2 if context else 1)
+        first = math.ceil(scale / 6) * (2 if context else 1)
+        self.pool = 2 * (first // 2) + 1  # odd, so that the middle stays the middle; no gap between the taps
         self.convs = nn.ModuleList(
             Conv(channels, channels, 3, dilation=dilation, bias=False) for dilation in (first, 2 * first)
         )
         self.norms = nn.ModuleList(ChannelNorm(channels) for _ in self.convs)
         self.dropout = dropout
         self.field = self.pool + 2 * first + 4 * first
-        """Positions that one output sees."""
+        """Positions that one output sees, all from the first to the last of them; more than its anchor is long."""
 
     def forward(self, x_BCT: Tensor, mask_BT: Mask) -> Tensor:
         if self.pool > 1:
@@ -162,7 +159,13 @@ def assign_anchors(
     """What each anchor is to say.
 
     An anchor is of a class if it overlaps a segment of it by a tIoU of 0.5 or is the one that overlaps that segment
-    most; between 0.4 and 0.5 the class is not asked there. Its ends are those of the segment that it overlaps most.
+    most; below 0.4 it is not of the class; between 0.4 and 0.5 the class is not asked there. Its ends are those of the
+    segment that it overlaps most.
+
+    These are the thresholds of RetinaNet (Lin et al., https://arxiv.org/abs/1708.02002), a detector in one stage and
+    with a focal loss, as this is. TAL-Net has two stages, and its proposals (0.7 and 0.3) are looked at again. Where
+    lengths are at most 1.5 times apart, a segment of three steps or more is overlapped by 0.7 by some anchor, so that
+    0.5 gives it several; an anchor between 0.4 and 0.5 is neither it nor background.
 
     Args:
         points: P anchors.
