@@ -41,6 +41,12 @@ def words(capsys, *args):
         (["train", "--config", "nowhere.yaml"], 2, "the configuration cannot be read"),
         (["train", "--resume", "nowhere"], 1, "not the folder of a training"),
         (["train", "--resume", "x", "--epochs", "3"], 2, "would change it"),
+        (["train", "--data", "a", "--epochs", "0"], 2, "epochs and batch must be at least 1; got 0"),
+        (
+            ["train", "--task", "localize", "--data", "a", "--features", "b", "--epochs", "0"],
+            2,
+            "epochs must be at least 1; got 0",
+        ),
     ],
 )
 def test_errors_are_one_block(capsys, args, code, said):
@@ -189,7 +195,7 @@ def test_a_tree_goes_through_yaml_and_back(tmp_path):
     [
         ("data: a\nepoch: 3\n", "unknown setting 'epoch'. Did you mean 'epochs'?"),
         ("data: a\noptim:\n  lrr: 3\n", "unknown setting 'optim.lrr'. Did you mean 'lr'?"),
-        ("data: a\nepochs: many\n", "epochs must be a whole number; got 'many'"),
+        ("data: a\nepochs: many\n", "epochs must be a whole number or null; got 'many'"),
         ("data: a\nsystem:\n  device: gpu\n", "system.device is 'gpu'"),
         ("epochs: 3\n", "there is nothing to learn from: give --data, or --features"),
         ("data: [\n", "this is not YAML"),

@@ -169,9 +169,9 @@ class TrainConfig:
     """Folder of stored features (`marey extract`): a head is trained on them, in place of --model on clips."""
     head: Literal["linear", "gru", "attention", "temporal-conv"] = "gru"
     """With --features: what is trained on them."""
-    epochs: int = 0
-    """Passes over the training samples (0: 8, enough for fine-tuning on few, and 40 with --features). Training from
-    scratch wants more."""
+    epochs: int | None = None
+    """Passes over the training samples (default: 8, enough for fine-tuning on few, and 40 with --features). Training
+    from scratch wants more."""
     batch: int = 8
     """Clips in a batch."""
     val_fraction: float = 0.2
@@ -199,7 +199,7 @@ class TrainConfig:
     """Of everything random."""
 
     def __post_init__(self) -> None:
-        if self.epochs == 0:
+        if self.epochs is None:
             object.__setattr__(self, "epochs", 40 if self.features else 8)
         if not self.data and not self.features:
             raise ConfigError("there is nothing to learn from: give --data, or --features.")
@@ -207,6 +207,7 @@ class TrainConfig:
             object.__setattr__(self, "data", self.features)
         if self.features and (self.augment.mixup or self.augment.cutmix):
             raise ConfigError("mixup and cutmix mix frames; features are not mixed.", "drop them")
+        assert self.epochs is not None
         if self.epochs < 1 or self.batch < 1:
             raise ConfigError(f"epochs and batch must be at least 1; got {self.epochs} and {self.batch}.")
         if self.folds == 1 or self.folds < 0:

@@ -134,7 +134,9 @@ def fit(
     progress = load_state(state, modules, device) if resume and state.is_file() else Progress()
 
     steps_an_epoch = math.ceil(math.ceil(len(task.train) / config.batch) / optim.accumulate)
-    steps = steps_an_epoch * config.epochs
+    epochs = config.epochs
+    assert epochs is not None  # what was not given, the configuration has chosen
+    steps = steps_an_epoch * epochs
     class_weight = _class_weight(task, config, device)
     loader = _batches(model, task, config, device)
 
@@ -168,16 +170,16 @@ def fit(
 
     depth = len(stages(model))
     if optim.freeze_backbone or optim.unfreeze:
-        log.line(title + _plan(depth, config.epochs, optim))
+        log.line(title + _plan(depth, epochs, optim))
     saved_at = time.monotonic()
-    while progress.epoch < config.epochs:
+    while progress.epoch < epochs:
         epoch = progress.epoch
         hold_stages(model, held_stages(epoch, depth, optim))
         model.train()
         loader.set_epoch(epoch, start_batch=progress.batch)
         sums = progress.sums or {"loss": 0.0, "hits": 0.0, "clips": 0.0, "wait": 0.0, "seconds": 0.0}
         progress.sums = sums
-        with log.progress(f"{title}epoch {epoch + 1}/{config.epochs}", len(task.train)) as advance:
+        with log.progress(f"{title}epoch {epoch + 1}/{epochs}", len(task.train)) as advance:
             advance(progress.batch * config.batch)
             tick = time.monotonic()
             waiting: Batch | None = None
@@ -213,8 +215,8 @@ def fit(
         if better and keep_best:
             keep("best.safetensors")
         # epochs on stored features take a blink: a line for each would bury the rest
-        quick = task.features is not None and (epoch + 1) % 10 and epoch + 1 < config.epochs
-        log.line(title + _words(row, config.epochs, _remedy(task)), shown=not quick)
+        quick = task.features is not None and (epoch + 1) % 10 and epoch + 1 < epochs
+        log.line(title + _words(row, epochs, _remedy(task)), shown=not quick)
         log.numbers(row)
         progress.rows.append(row)
         progress.epoch, progress.batch, progress.sums = epoch + 1, 0, {}
