@@ -254,6 +254,18 @@ def test_without_a_map_named_directions_are_not_flipped_and_it_is_said():
     assert any(torch.equal(transform(clip(), 2, seed=s)[0], plain.flip(-1)) for s in range(20))
 
 
+def test_what_was_tried_is_not_advised():
+    for names, pairs, advised in (
+        (["left", "right"], (), True),
+        (["left", "walk"], (), False),  # by name nothing would be found
+        (["left", "right", "up left", "up right"], ("left=right",), False),
+        (["left", "walk"], ("auto",), False),
+    ):
+        with pytest.warns(DataWarning, match="flip_map: left=right; name=name") as said:
+            flip_rule(names, pairs)
+        assert ("found by name (flip_map: auto)" in str(said[0].message)) == advised
+
+
 def test_maps_are_found_by_name():
     names = [
         "left", "right", "Pushing something from left to right", "Pushing something from right to left",
@@ -282,8 +294,10 @@ def test_motion_classes_in_a_mirror():
         "clockwise": "anticlockwise",
         "anticlockwise": "clockwise",
     }
-    with pytest.warns(DataWarning, match="'up-then-right', 'right-then-up'"):
+    with pytest.warns(DataWarning, match="'up-then-right', 'right-then-up'") as said:
         rule = flip_rule(MOTIONS, ("auto",))
+    assert "in place of auto" in str(said[0].message)
+    assert "flip_map: auto" not in str(said[0].message)
     allowed = {name for name, may in zip(MOTIONS, rule.allowed, strict=True) if may}
     assert allowed == set(MOTIONS) - {"up-then-right", "right-then-up"}
 

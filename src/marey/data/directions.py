@@ -81,7 +81,8 @@ def flip_map_from_names(class_names: Sequence[str], axis: Axis = "horizontal") -
 def flip_rule(class_names: Sequence[str], pairs: Sequence[str] = (), axis: Axis = "horizontal") -> FlipRule:
     """The rule from what the user wrote: `("left=right", …)`, `("auto",)` for `flip_map_from_names`, or nothing.
 
-    A class whose name holds a direction and that no pair names is not flipped, and a `DataWarning` says so.
+    A class whose name holds a direction and that no pair names is not flipped, and a `DataWarning` says so, with what
+    has not been tried yet.
     `"name=name"` says that it may be flipped and stays what it is.
 
     Raises:
@@ -101,10 +102,15 @@ def flip_rule(class_names: Sequence[str], pairs: Sequence[str] = (), axis: Axis 
     if lost:
         option = "flip_map" if axis == "horizontal" else "vertical_flip_map"
         more = f", … ({len(lost)} in all)" if len(lost) > 5 else ""
+        by_name = flip_map_from_names(class_names, axis)
+        remedy = f"Name the pairs ({option}: left=right; name=name for a class that stays what it is)"
+        if not pairs and any(name in by_name for name in lost):
+            remedy += f", or let them be found by name ({option}: auto)"
+        elif tuple(pairs) == ("auto",):
+            remedy = f"auto finds no one class that each becomes. {remedy} in place of auto"
         warnings.warn(
             f"{axis} flip is on, and these class names hold a direction: {', '.join(map(repr, lost[:5]))}{more}."
-            f" A flipped clip of them would carry a wrong label, so they are not flipped. Name the pairs"
-            f" ({option}: left=right), or let them be found by name ({option}: auto).",
+            f" A flipped clip of them would carry a wrong label, so they are not flipped. {remedy}.",
             DataWarning,
             stacklevel=3,
         )
