@@ -36,6 +36,7 @@ def test_a_classifier_slides(weights: Path, tmp_path: Path, capsys: pytest.Captu
     assert "2 segments in 1 video; sliding windows of 1 s every 0.25 s" in out.out
     assert "thresholds not fitted" in out.out
     assert "the median length of what it was trained on" in out.err
+    assert "score below" not in out.err
     run = tmp_path / "localize" / "localize"
     assert near(found(run), SPANS, 0.5)
     written = json.loads((run / "segments.json").read_text())["results"][str(path)]
@@ -43,6 +44,17 @@ def test_a_classifier_slides(weights: Path, tmp_path: Path, capsys: pytest.Captu
     made = {file.name for file in (run / "timelines").iterdir()}
     assert made == {f"a.{end}" for end in ("json", "png", "html", "vtt", "srt", "eaf", "annotated.mp4")}
     assert "00:00:01.875 --> 00:00:04.125\nmove" in (run / "timelines" / "a.vtt").read_text()
+
+
+def test_what_files_leave_out_is_said_once_on_the_terminal(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = video(tmp_path / "a.mp4", SPANS)
+    words = ["localize", str(weights), str(path), "--out", str(tmp_path), "--device", "cpu"]
+    assert main([*words, "--least", "1", "--forms", "vtt"]) == 0
+    said = "a.mp4: 2 of 2 segments score below 1; they are not shown."
+    assert capsys.readouterr().err.count(said) == 1
+    assert (tmp_path / "localize" / "localize" / "log.txt").read_text().count(said) == 1
 
 
 def test_by_the_clock_of_a_video_of_variable_rate(weights: Path, tmp_path: Path) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from marey.cli.main import main
 from marey.data.features import FeatureFolder
 from marey.jobs.localizing import LocalizerTrained, train_localizer
+from marey.localize.saved import load_localizer
+from marey.models import create_model, save_model
 from marey.training.localizer_config import DenseConfig, FeatureConfig, LocalizerConfig, PyramidConfig
 from tests.jobs.mover import found, near, save_mover, video
 
@@ -213,3 +216,42 @@ def test_two_localizers_answer_as_one(
     assert main([*words, "--fuse-with", str(other.run)]) == 2
     assert "different points" in capsys.readouterr().err
     assert main([*words, "--fuse-with", str(other.run), "--features", "x"]) == 2
+
+
+def test_two_different_localizers_answer_as_one(
+    data: Path, localizer: LocalizerTrained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of differences between pictures, as flow would be, and one of single pictures: the score that is told is that
+    of the mean of what both say of a point, whichever is named first."""
+    torch.manual_seed(0)
+    pictures = create_model("frame_average", num_classes=1, backbone="test_resnet", size=32)
+    save_model(tmp_path / "pictures.safetensors", pictures, class_names=("features",))
+    source = FeatureConfig(weights=str(tmp_path / "pictures.safetensors"), fps=8.0, window=2, stride=1)
+    other = trained(data, tmp_path, source=source, epochs=4)
+    path = str(data / "23.mp4")
+    pairs = ((localizer.run, other.run), (other.run, localizer.run))
+    scores, first = [], []
+    for one, two in pairs:
+        words = ["localize", str(one), path, "--fuse-with", str(two), "--out", str(tmp_path), *NO_FORMS]
+        assert main(words) == 0
+        out = capsys.readouterr()
+        assert f"on val of the first run alone, {one}; for both together none was fitted" in out.err
+        first.append(out.out)
+        run = sorted((tmp_path / "localize").iterdir(), key=lambda p: len(p.name))[-1]
+        rows = json.loads((run / "segments.json").read_text())["results"][path]
+        scores.append(sorted((row["score"] for row in rows), reverse=True))
+    assert "frame_difference and frame_average" in first[0]
+    assert "frame_average and frame_difference" in first[1]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+    said = []
+    for run in pairs[0]:
+        folder = FeatureFolder.open(_features_of(run))
+        x_TD = torch.from_numpy(np.array(folder.of_video(path).array))
+        with torch.no_grad():
+            said.append(load_localizer(run / "weights" / "best.safetensors").model(x_TD[None])[0])
+    assert scores[0][0] == pytest.approx(float(((said[0] + said[1]) / 2).sigmoid().max()), abs=1e-4)
+    assert abs(scores[0][0] - float(said[0].sigmoid().max())) > 1e-3
+
+
+def _features_of(run: Path) -> Path:
+    return next((run.parents[1] / "features").iterdir())

@@ -72,6 +72,10 @@ def config(steps: Path, out: Path, **changes: object) -> LocalizerConfig:
 def test_a_localizer_learns_and_is_rebuilt_from_its_file(steps: Path, tmp_path: Path) -> None:
     done = train_localizer(config(steps, tmp_path), quiet=True)
     assert done.metrics["map"] > 0.75
+    with (done.run / "results.csv").open(newline="") as file:
+        watched = {int(row["epoch"]): float(row["val_map"]) for row in csv.DictReader(file) if row["val_map"]}
+    assert list(watched) == list(range(6, 61, 6))
+    assert watched[60] == pytest.approx(done.metrics["map"], abs=1e-5)
     low, high = done.metrics["intervals"]["map"]
     assert low <= done.metrics["map"] <= high
     assert done.metrics["evaluators"]["thumos14 0.3:0.1:0.7"]["evaluator"].startswith("THUMOS")
@@ -99,7 +103,12 @@ def test_a_localizer_learns_and_is_rebuilt_from_its_file(steps: Path, tmp_path: 
         assert near, s
     page = (done.run / "report.html").read_text()
     assert "where F1 over all classes is highest" in page
-    for words in ("What happens when", "ActivityNet", "What the false positives are"):
+    for words in (
+        "loss and mAP over epochs",
+        "What happens when",
+        "ActivityNet",
+        "What the false positives are",
+    ):
         assert words in page
     assert "<script" not in page
 
@@ -110,10 +119,34 @@ def test_anchors_learn_too(steps: Path, tmp_path: Path) -> None:
     assert done.metrics["map"] > 0.6
     assert done.metrics["model"]["name"] == "anchors"
     assert load_localizer(done.weights).kind == "anchors"
+    log = (done.run / "log.txt").read_text()
+    scales = done.metrics["model"]["kwargs"]["scales"]
+    assert f"anchors of {', '.join(f'{scale:.3g}' for scale in scales)} steps, windows of" in log
+    assert "levels" not in log
 
 
-def test_going_on_is_bit_equal(steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = config(steps, tmp_path, epochs=3, repeat=1, name="whole", pyramid=ATTENTION)
+def test_a_test_split_is_judged_once(steps: Path, tmp_path: Path) -> None:
+    """What a training says on the way is of val; the videos of test are judged at its end."""
+    text = (steps / "segments.csv").read_text()
+    data = steps / "three.csv"
+    data.write_text("\n".join(x.replace(",val", ",test") if x[0] in "89" else x for x in text.splitlines()))
+    pyramid = PyramidConfig(channels=16, mixer="maxpool")
+    done = train_localizer(config(steps, tmp_path, data=str(data), epochs=4, pyramid=pyramid), quiet=True)
+    assert done.metrics["n"] == 2
+    only = steps / "val.csv"
+    only.write_text("\n".join(x for x in data.read_text().splitlines() if not x.endswith(",test")))
+    same = train_localizer(config(steps, tmp_path, data=str(only), epochs=4, pyramid=pyramid), quiet=True)
+    with (done.run / "results.csv").open(newline="") as file:
+        assert float(list(csv.DictReader(file))[-1]["val_map"]) == pytest.approx(
+            same.metrics["map"], abs=1e-5
+        )
+
+
+@pytest.mark.parametrize("pyramid", [ATTENTION, PyramidConfig(channels=16, head="anchors")])
+def test_going_on_is_bit_equal(
+    steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pyramid: PyramidConfig
+) -> None:
+    settings = config(steps, tmp_path, epochs=3, repeat=1, name="whole", pyramid=pyramid)
     whole = train_localizer(settings, quiet=True)
     import marey.training.localizer as module
 
@@ -200,6 +233,30 @@ def test_from_the_command_line(steps: Path, tmp_path: Path, capsys: pytest.Captu
     assert "report:" in out
     assert main(words) == 2
     assert "give --features FOLDER" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--head", "anchors", "--mixer", "attention"], "--mixer has no meaning with --head anchors"),
+        (["--head", "anchors", "--levels", "3", "--radius", "1"], "--levels and --radius have no meaning"),
+        (["--head", "anchors", "--ends-loss", "giou"], "--ends-loss has no meaning"),
+        (["--head", "anchors", "--drop-path", "0"], "--drop-path has no meaning"),
+        (["--head", "anchors", "--heads", "2", "--stem", "1", "--attention-window", "9"],
+         "--attention-window, --heads and --stem have no meaning"),
+        (["--head", "anchors", "--anchor-scales", "0", "4"], "are lengths above 0 in grid steps; got (0.0"),
+        (["--head", "anchors", "--anchor-scales", "nan"], "--anchor-scales are lengths above 0"),
+        (["--anchor-scales", "4"], "--anchor-scales has no meaning without --head anchors"),
+        (["--no-context"], "--no-context has no meaning without --head anchors"),
+    ],
+)  # fmt: skip
+def test_what_a_head_has_no_use_for_is_refused(
+    steps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], said: str
+) -> None:
+    words = ["train", "--task", "localize", "--data", str(steps / "segments.csv"), "--out", str(tmp_path)]
+    assert main([*words, "--features", str(steps / "features"), *flags]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_from_videos_by_way_of_features(tmp_path: Path) -> None:

@@ -76,6 +76,16 @@ def test_curves_without_validation_say_nothing_of_it(tmp_path):
     drawn(figure, tmp_path)
 
 
+def test_curves_of_a_localizer_show_its_map(tmp_path):
+    rows = [{"epoch": e, "train_loss": 1.0, "val_map": 0.1 * e if e % 2 else None} for e in range(6)]
+    figure = plots.training_curves(rows)
+    assert [axis.get_title(loc="left") or axis.get_title() for axis in figure.axes] == ["Loss", "mAP, %"]
+    (line,) = figure.axes[1].lines
+    assert list(line.get_xdata()) == [1, 3, 5]
+    assert line.get_ydata()[-1] == pytest.approx(50)
+    drawn(figure, tmp_path)
+
+
 def test_curves_by_fold(tmp_path):
     rows = [{"fold": f, "epoch": e, "train_loss": 1.0, "train_top1": 0.5} for f in (1, 2, 3) for e in (0, 1)]
     assert len(plots.training_curves(rows).axes[0].lines) == 3

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from marey.predict.timeline import TimelineMaker
 
 _FOLDER = "timelines"
+_SHOWN = 20  # sentences about files on the terminal
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,12 @@ def _every(
         except MareyError as error:
             failed(video, error)
     say = (lambda text: None) if log.quiet else log.line
+    left_out: list[str] = []
+
+    def note(text: str) -> None:
+        log.line(text, shown=False)
+        left_out.append(text)
+
     with progress("localizing", sum(work.values()), "steps" if config.features else "frames", say) as bar:
         for video, amount in work.items():
             told = _Told(bar)
@@ -196,12 +202,22 @@ def _every(
                 made = _with_truth(maker.timeline(video, told), sources.lines.get(video))
                 one = write_video(
                     folder, names[video], made, least=least, forms=_forms(config, video), embed=config.embed,
-                    say=partial(log.line, shown=False), advance=told,
+                    say=note, advance=told,
                 )  # fmt: skip
                 log.line(f"{video}: {len(one.told)} segments in {made.duration:.1f} s", shown=False)
             except MareyError as error:
                 failed(video, error)
             told(amount - told.passed)  # of one that failed, or whose length was less than announced
+    _show(left_out, log)
+
+
+def _show(sentences: Sequence[str], log: RunLog) -> None:
+    """What was left out of files for people, on the terminal, where the bar no longer stands in the way: log.txt has
+    every sentence at its time."""
+    for text in sentences[:_SHOWN]:
+        log.show(text)
+    if len(sentences) > _SHOWN:
+        log.show(f"{len(sentences) - _SHOWN} more such sentences are in {log.folder / 'log.txt'}")
 
 
 def _forms(config: LocalizeConfig, video: str) -> tuple[str, ...]:

@@ -34,7 +34,8 @@ class LocalizeConfig:
     """The label that says that nothing happens: no class."""
     least: float | None = None
     """Score below which a segment is not told to people; segments.json has all (default: for a localizer the best one
-    on its val split; 0 for a dense labeller and for a classifier, which has thresholds)."""
+    on its val split, for two that are fused that of the first alone; 0 for a dense labeller and for a classifier,
+    which has thresholds)."""
     backbone: str | None = None
     """Of a localizer: the network of its features, where it does not lie beside it."""
     features: str | None = None

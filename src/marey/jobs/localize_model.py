@@ -96,6 +96,12 @@ def _localizer(
         least = config.least
     elif saved.kind == "ms-tcn":
         least = 0.0
+    elif sure and config.fuse_with is not None:
+        least = float(sure["score"])
+        said.append(
+            f"segments are told from a score of {least:.2f} on: the best on {sure['split']} of the first run alone, "
+            f"{config.weights}; for both together none was fitted. segments.json has all. --least sets another"
+        )
     elif sure:
         least = float(sure["score"])
         said.append(
@@ -109,7 +115,7 @@ def _localizer(
         )
     about = {
         "name": saved.kind,
-        "parameters": sum(p.numel() for p in saved.model.parameters()),
+        "parameters": sum(p.numel() for p in predictor.model.parameters()),
         "features": saved.features.get("model"),
     }
     return LocalizerTimelines(predictor, source, saved.kind, config.threads), least, about, said

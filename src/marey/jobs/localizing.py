@@ -152,9 +152,9 @@ def _train(
         np.array([item.map.end - item.map.start for item in train]),
         train[0].map.grid.step,
     )
-    log.line(str(proposal))
-    seed_everything(config.seed)
     kind, kwargs = _network(config, proposal, len(names), annotated[0].features.shape[1], lengths)
+    log.line(proposal.words(kwargs.get("scales")))
+    seed_everything(config.seed)
     model = _build(kind, kwargs)
     parameters = sum(p.numel() for p in model.parameters())
     log.line(f"model: {kind}, {parameters / 1e6:.2f} M parameters, on {device}")
@@ -162,8 +162,11 @@ def _train(
     def predictor(network: Any) -> LocalizerPredictor:
         return LocalizerPredictor(network, names, config.decode, device)
 
+    # a test split is judged at the end, once
+    held_out = [item for item in annotated if item.timeline.split == "val" and len(item.timeline)] or judged
+
     def validate(network: Any) -> dict[str, float]:
-        return {"val_map": average_map(predictor(network), judged, names)}
+        return {"val_map": average_map(predictor(network), held_out, names)}
 
     crop = config.pyramid.crop or proposal.window
     if config.task == "dense":
@@ -174,9 +177,6 @@ def _train(
     weights = run.weights / "best.safetensors"
     extra = {"decode": asdict(config.decode), "background": config.background, "proposal": asdict(proposal)}
     if config.task == "localize":
-        held_out = [
-            item for item in annotated if item.timeline.split == "val" and len(item.timeline)
-        ] or judged
         extra["sure"] = sure_score(predictor(best), held_out, names)
     save_localizer(
         weights, kind, kwargs, best.state_dict(), class_names=names, features=folder.settings, extra=extra
@@ -290,7 +290,7 @@ def _network(
             "refinements": dense.refinements,
             "dropout": dense.dense_dropout,
         }
-    pyramid = config.pyramid
+    pyramid, told = config.pyramid, config.pyramid.of_points
     if pyramid.head == "anchors":
         return "anchors", {
             "num_classes": classes,
@@ -309,13 +309,13 @@ def _network(
         "num_classes": classes,
         "features": width,
         "channels": pyramid.channels,
-        "mixer": pyramid.mixer,
+        "mixer": told.mixer,
         "ranges": ranges,
-        "stem": pyramid.stem,
-        "window": pyramid.attention_window,
-        "heads": pyramid.heads,
+        "stem": told.stem,
+        "window": told.attention_window,
+        "heads": told.heads,
         "dropout": pyramid.dropout,
-        "drop_path": pyramid.drop_path,
+        "drop_path": told.drop_path,
     }
 
 

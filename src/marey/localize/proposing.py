@@ -8,6 +8,7 @@ no level would be asked for is counted and said.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +42,15 @@ class Proposal:
     lengths: tuple[float, float, float]
     too_short: float
 
-    def __str__(self) -> str:
+    def words(self, scales: Sequence[float] | None = None) -> str:
+        """A sentence for people; of a localizer with anchors it says how long these are."""
         low, middle, high = self.lengths
+        levels = f"{len(self.ranges)} levels up to {self.ranges[-1][0]:g}"
+        if scales is not None:
+            levels = f"anchors of {', '.join(f'{scale:.3g}' for scale in scales)} steps"
         words = (
             f"segments of {low:.1f} to {high:.1f} grid steps (median {middle:.1f}) of {self.step:.3g} s: "
-            f"{len(self.ranges)} levels up to {self.ranges[-1][0]:g}, windows of {self.window}"
+            f"{levels}, windows of {self.window}"
         )
         if self.too_short:
             words += f"; {self.too_short:.1%} are shorter than a step: a finer grid would find them"

@@ -42,14 +42,15 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def training_curves(rows: Sequence[Mapping[str, float | None]]) -> Figure:
-    """Loss, and top-1 where it was recorded, over epochs, training against validation.
+    """Loss, and top-1 or mAP where it was recorded, over epochs, training against validation.
 
     Args:
         rows: of results.csv; None where a value is empty. With a column "fold", one line a fold.
     """
     kinds = [("loss", 1)]
-    if any(row.get(f"{part}_top1") is not None for row in rows for part in ("train", "val")):
-        kinds.append(("top1", 100))  # what localizes has none
+    for what in ("top1", "map"):  # of a classifier; of a localizer
+        if any(row.get(f"{part}_{what}") is not None for row in rows for part in ("train", "val")):
+            kinds.append((what, 100))
     figure, axes = _figure(WIDTH, 2.7, columns=len(kinds))
     folds = sorted({row.get("fold") or 0 for row in rows})
     for axis, (what, scale) in zip(axes, kinds, strict=True):
@@ -70,7 +71,7 @@ def training_curves(rows: Sequence[Mapping[str, float | None]]) -> Figure:
                     x, y = zip(*drawn, strict=True)
                     axis.plot(x, y, color=color, lw=thin, marker=marker, ms=3, label=label, clip_on=False)
                     label = None
-        axis.set_title({"loss": "Loss", "top1": "Top-1, %"}[what], **_TITLE)
+        axis.set_title({"loss": "Loss", "top1": "Top-1, %", "map": "mAP, %"}[what], **_TITLE)
         axis.set_xlabel("epoch", color=SOFT, fontsize=8)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         axis.grid(axis="y", color=RULE, lw=0.8)
@@ -79,8 +80,8 @@ def training_curves(rows: Sequence[Mapping[str, float | None]]) -> Figure:
         else:
             axis.text(0.5, 0.5, "not recorded", transform=axis.transAxes, ha="center", color=SOFT, fontsize=9)
     axes[0].set_ylim(bottom=0)
-    if len(axes) > 1:
-        axes[1].set_ylim(0, 100)
+    for axis in axes[1:]:
+        axis.set_ylim(0, 100)
     return figure
 
 

@@ -104,7 +104,8 @@ def curves(run: RunData, folder: Path) -> Markup:
     about = f"{len(run.results)} epochs"
     if last.get("clips_per_s"):
         about += f"; the last at {last['clips_per_s']:.0f} clips a second"
-    return figure(plot, "loss and top-1 over epochs", about + ".")
+    measure = "mAP" if any(row.get("val_map") is not None for row in run.results) else "top-1"
+    return figure(plot, f"loss and {measure} over epochs", about + ".")
 
 
 def confusion(metrics: Mapping[str, Any], folder: Path) -> Markup:

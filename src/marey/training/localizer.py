@@ -48,7 +48,7 @@ def fit_localizer(
         folder: where `weights/state.pt` goes, from which `resume` goes on bit-equal.
         device: where.
         crop: positions of a training window.
-        validate: numbers of the model as it is, for the log; called ten times in all.
+        validate: numbers of the model as it is, for results.csv and the log; called about ten times, and at the end.
 
     Returns:
         what is to be judged and kept (the moving average, where there is one), and a row an epoch.
@@ -111,7 +111,7 @@ def fit_localizer(
             "clips_per_s": count / max(1e-9, time.monotonic() - started), "seconds": time.monotonic() - started,
         }  # fmt: skip
         last = progress.epoch == config.epochs
-        if validate is not None and not last and progress.epoch % max(1, config.epochs // 10) == 0:
+        if validate is not None and (last or progress.epoch % max(1, config.epochs // 10) == 0):
             row |= validate(judged.eval())
         numbers = "  ".join(f"{k.replace('_', ' ')} {v:.1%}" for k, v in row.items() if k.startswith("val_"))
         log.line(
@@ -173,7 +173,7 @@ def _loss(
     pairs = [
         assign(
             points, torch.from_numpy(s).to(device), torch.from_numpy(k).to(device), model.num_classes,
-            radius=config.pyramid.radius,
+            radius=config.pyramid.of_points.radius,
         )
         for _, s, k in batch
     ]  # fmt: skip
@@ -185,7 +185,7 @@ def _loss(
         ends = overlap_loss(
             offsets_to_segments(offsets_BP2[found_BP]),
             offsets_to_segments(true_BP2[found_BP]),
-            kind=config.pyramid.ends_loss,
+            kind=config.pyramid.of_points.ends_loss,
         )
         loss = loss + config.pyramid.ends_weight * ends.sum() / divisor
     return loss

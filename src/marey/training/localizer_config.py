@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from marey.data.timelines import BACKGROUND
-from marey.errors import ConfigError
+from marey.errors import ConfigError, UsageError
 from marey.localize.decode import DecodeConfig
 
 
@@ -41,6 +42,19 @@ class FeatureConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pyramid:
+    """What the head without anchors is told, with its defaults; `PyramidConfig` says what each is."""
+
+    mixer: Literal["attention", "maxpool"] = "attention"
+    attention_window: int = 19
+    heads: int = 4
+    stem: int = 2
+    drop_path: float = 0.1
+    ends_loss: Literal["diou", "giou", "tiou"] = "diou"
+    radius: float = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
 class PyramidConfig:
     """The localizer's network."""
 
@@ -48,33 +62,60 @@ class PyramidConfig:
     """points: a pyramid without anchors (ActionFormer). anchors: segments of several lengths at every position, each
     seen by convolutions as wide as it is (TAL-Net)."""
     anchor_scales: tuple[float, ...] | None = None
-    """Lengths of the anchors in grid steps (default: proposed from the lengths of the segments)."""
+    """Of anchors: their lengths in grid steps (default: proposed from the lengths of the segments)."""
     context: bool = True
-    """An anchor's score sees twice its length: what comes before and after, too."""
+    """Of anchors: a score sees twice its anchor's length, what comes before and after, too."""
     channels: int = 256
     """Width of the network (512 in the paper)."""
-    mixer: Literal["attention", "maxpool"] = "attention"
-    """attention in local windows (ActionFormer), or max pooling (TemporalMaxer) for small machines."""
-    attention_window: int = 19
-    """Positions that attention sees, odd."""
-    heads: int = 4
-    """Attention heads."""
-    stem: int = 2
-    """Attention blocks before the first halving."""
+    mixer: Literal["attention", "maxpool"] | None = None
+    """Of points: attention in local windows (ActionFormer; the default), or max pooling (TemporalMaxer) for small
+    machines."""
+    attention_window: int | None = None
+    """Of points: positions that attention sees, odd (default: 19)."""
+    heads: int | None = None
+    """Of points: attention heads (default: 4)."""
+    stem: int | None = None
+    """Of points: blocks before the first halving (default: 2)."""
     levels: int | None = None
-    """Levels of the pyramid (default: proposed from the lengths of the segments)."""
+    """Of points: levels of the pyramid (default: proposed from the lengths of the segments)."""
     crop: int | None = None
     """Positions of a training window (default: proposed from the lengths of the segments)."""
     dropout: float = 0.0
-    """In the blocks."""
-    drop_path: float = 0.1
-    """Share of samples whose residual branch is dropped."""
-    ends_loss: Literal["diou", "giou", "tiou"] = "diou"
-    """The temporal-IoU loss of the ends."""
+    """In the blocks or towers."""
+    drop_path: float | None = None
+    """Of points: share of samples whose residual branch is dropped (default: 0.1)."""
+    ends_loss: Literal["diou", "giou", "tiou"] | None = None
+    """Of points: the temporal-IoU loss of the ends (default: diou). Anchors learn by smooth L1."""
     ends_weight: float = 1.0
-    """λ: what it weighs against the focal loss of the classes."""
-    radius: float = 1.5
-    """Stretch around a segment's centre whose points are asked for it, in strides."""
+    """λ: what the loss of the ends weighs against the focal loss of the classes."""
+    radius: float | None = None
+    """Of points: stretch around a segment's centre whose points are asked for it, in strides (default: 1.5). Anchors
+    are asked for what they overlap."""
+
+    def __post_init__(self) -> None:
+        if self.head == "anchors":
+            other = [f"--{name.replace('_', '-')}" for name in _OF_POINTS if getattr(self, name) is not None]
+            if other:
+                words = " and ".join([", ".join(other[:-1]), other[-1]] if len(other) > 1 else other)
+                raise UsageError(
+                    f"{words} {'have' if len(other) > 1 else 'has'} no meaning with --head anchors.",
+                    "leave it out, or take --head points",
+                )
+        elif self.anchor_scales is not None or not self.context:
+            name = "--no-context" if self.anchor_scales is None else "--anchor-scales"
+            raise UsageError(f"{name} has no meaning without --head anchors.", "give both, or neither")
+        scales = self.anchor_scales
+        if scales is not None and not (scales and all(0 < s < math.inf for s in scales)):
+            raise UsageError(f"--anchor-scales are lengths above 0 in grid steps; got {scales}.")
+
+    @property
+    def of_points(self) -> Pyramid:
+        """What the head without anchors is told, with the default where nothing was."""
+        told = {f.name: getattr(self, f.name) for f in fields(Pyramid)}
+        return Pyramid(**{name: value for name, value in told.items() if value is not None})
+
+
+_OF_POINTS = ("levels", *(f.name for f in fields(Pyramid)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,10 @@ from marey.errors import require
 from marey.files import write_text
 
 COLUMNS = (
-    "epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "clips_per_s", "data_wait", "seconds",
+    "epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_map", "clips_per_s", "data_wait",
+    "seconds",
 )  # fmt: skip
+"""Of results.csv. val_map is what a localizer has, top-1 what a classifier has."""
 
 
 def write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -70,7 +72,12 @@ class RunLog:
         """One line, stamped in the file, plain on the terminal."""
         self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
         self._file.flush()
-        if shown and not self.quiet:
+        if shown:
+            self.show(text)
+
+    def show(self, text: str) -> None:
+        """One line on the terminal alone, of what the file has already."""
+        if not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
     def numbers(self, row: dict[str, Any]) -> None:
