@@ -85,17 +85,6 @@ def test_pools_over_time(real: list[int], seed: int) -> None:
 
 @pytest.mark.parametrize("pool", ["mean", "max", "last"])
 @torch.no_grad()
-def test_frame_by_frame_is_the_whole_clip(pool: str) -> None:
-    model = small_model("cnn_gru", pool=pool, layers=2)
-    clip = random_inputs(model, 2, 6)["rgb"]
-    state = None
-    for t in range(6):
-        logits, state = model.step(clip[:, t], state)  # type: ignore[operator]
-        assert torch.allclose(logits, model(rgb=clip[:, : t + 1]), atol=1e-5), t
-
-
-@pytest.mark.parametrize("pool", ["mean", "max", "last"])
-@torch.no_grad()
 def test_the_backward_gru_starts_at_the_last_real_frame(pool: str) -> None:
     model = small_model("cnn_gru", pool=pool, bidirectional=True)
     clip = random_inputs(model, 2, 9)["rgb"]

@@ -14,7 +14,7 @@ Shape suffixes: B clips, T frames, C channels, H × W pixels, D features of the 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,17 +25,10 @@ from marey.models.base import VideoModel, input_spec
 from marey.models.depth import Stages, image_stages
 from marey.models.masked import Mask, last_real, masked_max, masked_mean, reverse_time
 from marey.models.registry import register_model
+from marey.models.stepping import State, initial_state, running_mean
 
 LRCN = "https://arxiv.org/abs/1411.4389"
 POOLS = ("mean", "max", "last")
-
-
-class GruState(NamedTuple):
-    """What `step` carries from frame to frame: hidden states, and the pool over time so far."""
-
-    hidden: Tensor  # (layers, B, G)
-    pooled: Tensor  # (B, G): sum, maximum or last output
-    frames: int
 
 
 class CnnGru(VideoModel):
@@ -106,30 +99,29 @@ class CnnGru(VideoModel):
             x_BD = torch.cat([last_real(x_BTD[..., :half], mask_BT), x_BTD[:, 0, half:]], dim=1)
         return self.head(self.dropout(x_BD))
 
-    def step(self, frame: Tensor, state: GruState | None = None) -> tuple[Tensor, GruState]:
-        """One frame further: the logits that `forward` gives for all frames so far, and the new state.
-
-        Args:
-            frame: `(B, 3, H, W)`, uint8 or normalised floating point.
-            state: what the last step gave; None starts a clip.
-        """
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
         if self.gru_backward is not None:
             raise ConfigError(
                 "a bidirectional GRU must see the end of a clip first and cannot go frame by frame.",
                 "train with bidirectional=False for a live feed",
             )
+        units = self.gru.hidden_size
+        return {"hidden": (self.gru.num_layers, units), "pooled": (units,), "frames": ()}
+
+    def step(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """One frame further; see `marey.models.stepping`. The pool over time so far is part of the state."""
+        state = initial_state(self, frame) if state is None else state
         x_BD = self.backbone(self.normalise("rgb", frame[:, None])[:, 0])
-        y_B1G, hidden = self.gru(self.embed(x_BD)[:, None], None if state is None else state.hidden)
-        y_BG = y_B1G[:, 0]
-        if state is None or self.pool == "last":
-            pooled = y_BG
-        elif self.pool == "max":
-            pooled = torch.maximum(state.pooled, y_BG)
-        else:
-            pooled = state.pooled + y_BG
-        frames = 1 if state is None else state.frames + 1
-        clip_BG = pooled / frames if self.pool == "mean" else pooled
-        return self.head(self.dropout(clip_BG)), GruState(hidden, pooled, frames)
+        hidden = state["hidden"].transpose(0, 1).contiguous()
+        y_B1G, hidden = self.gru(self.embed(x_BD)[:, None], hidden)
+        y_BG, frames_B = y_B1G[:, 0], state["frames"] + 1
+        if self.pool == "max":
+            first_B1 = (frames_B == 1)[:, None]
+            y_BG = torch.where(first_B1, y_BG, torch.maximum(state["pooled"], y_BG))
+        elif self.pool == "mean":
+            y_BG = running_mean(state["pooled"], y_BG, frames_B)
+        after = {"hidden": hidden.transpose(0, 1), "pooled": y_BG, "frames": frames_B}
+        return self.head(self.dropout(y_BG)), after
 
     def stage_prefixes(self) -> Stages:
         return image_stages(self.backbone, "backbone")

@@ -26,6 +26,7 @@ from marey.models.base import VideoModel, input_spec
 from marey.models.depth import Stages, image_stages
 from marey.models.masked import Mask, masked_mean
 from marey.models.registry import register_model
+from marey.models.stepping import State, initial_state, running_mean
 
 TSN = "https://arxiv.org/abs/1608.00859"
 
@@ -80,6 +81,17 @@ class FrameAverage(VideoModel):
 
     def classify(self, x_BTD: Tensor, mask_BT: Mask) -> Tensor:
         return masked_mean(self.head(self.dropout(x_BTD)), mask_BT)
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"scores": (self.num_classes,), "frames": ()}
+
+    def step(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """One frame further; see `marey.models.stepping`. The state is the mean of the scores so far."""
+        state = initial_state(self, frame) if state is None else state
+        scores_BK = self.head(self.dropout(self.look(self.normalise("rgb", frame[:, None])[:, 0])))
+        frames_B = state["frames"] + 1
+        mean_BK = running_mean(state["scores"], scores_BK, frames_B)
+        return mean_BK, {"scores": mean_BK, "frames": frames_B}
 
     def stage_prefixes(self) -> Stages:
         return image_stages(self.backbone, "backbone")
