@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -14,12 +16,14 @@ import torch
 
 from marey.data.augment import AugmentConfig
 from marey.data.clips import load_clip
+from marey.data.collate import collate
 from marey.data.dataset import ClipDataset
 from marey.data.loader import make_loader
 from marey.data.manifest import Manifest
 from marey.data.memory import FrameMemory
 from marey.data.origin import DataWarning
-from marey.errors import ConfigError, ManifestError, SegmentError, VideoError
+from marey.data.sending import Fetched, Loaded, Ring
+from marey.errors import ConfigError, ManifestError, SegmentError, VideoError, WorkerError
 from marey.spec import InputSpec
 from marey.video.synthetic import make_motion
 from tests.data.conftest import frame_numbers, ramp
@@ -360,3 +364,19 @@ def test_a_batch_of_which_one_input_alone_lies_in_its_place_stays_as_it_is(tmp_p
     spec = InputSpec(modalities=("rgb", "diff"), size=(24, 24), resize=32, **how)
     with loader(made, spec=spec, batch=2, workers=2) as parallel:
         same(list(parallel), list(loader(made, spec=spec, batch=2)))
+
+
+def test_a_batch_that_outlives_its_ring_is_a_typed_error(clips):
+    """What was on its way when a loader was thrown away is not laid anywhere."""
+    ring = Ring(1, 1 << 20)
+    place = ring.take()
+    room = ring.memory[place]
+    spec = dataclasses.replace(SPEC, sampler={"name": "uniform", "n": 4})
+    fetched = Fetched([ClipDataset(clips, spec).load(0)], ring, place)
+    batch, failures, clamped = collate(fetched.items, spec, room=room)
+    sent = pickle.dumps(Loaded(batch, failures, clamped, fetched))
+    assert torch.equal(pickle.loads(sent).batch.inputs["rgb"], batch.inputs["rgb"])
+    del ring, fetched, room, batch
+    gc.collect()
+    with pytest.raises(WorkerError, match="its loader was closed"):
+        pickle.loads(sent)

@@ -22,7 +22,7 @@ from marey.cli.main import main
 from marey.data.clips import load_clip
 from marey.data.loader import make_loader
 from marey.data.manifest import Manifest
-from marey.errors import ConfigError, DataError, NoRoomError, VideoNotFoundError
+from marey.errors import ConfigError, DataError, NoRoomError, VideoError, VideoNotFoundError
 from marey.jobs.pack import PackConfig, pack
 from marey.spec import InputSpec
 from marey.video.packed.held import HeldVideos
@@ -111,6 +111,28 @@ def test_videos_that_stay_mapped_are_bounded_and_never_another_files(source, tmp
     shutil.move(shard_file, tmp_path / "away")
     with pytest.raises(VideoNotFoundError):
         held.get(paths[0])
+
+
+def test_a_shard_that_was_written_over_is_read_anew_or_refused(source, tmp_path):
+    """Shards never change; who copies another pack over one must not be given its old table with new bytes."""
+    one, two = (packed(source, tmp_path / name, size=size) for name, size in (("one", 32), ("two", 24)))
+    path = Path(Manifest.read(one).sample(0).path)
+    (other,) = (two / "shards").iterdir()
+    data = path.parent.read_bytes()
+    with open_video(path) as video:
+        before = video.frames_at(video.times).frames.copy()
+    with open_video(path) as video:
+        path.parent.write_bytes(data[:-1] + data[-1:])  # the same bytes, and yet nobody knows that
+        os.utime(path.parent, ns=(1, 1))  # whatever the clock's ticks
+        with pytest.raises(VideoError, match="written over while it was open"):
+            video.frames_at(video.times)
+    path.parent.write_bytes(other.read_bytes())
+    with open_video(path) as video, open_video(two / "shards" / other.name / path.name) as wanted:
+        assert video.info.height == 24
+        assert np.array_equal(video.frames_at(video.times).frames, wanted.frames_at(wanted.times).frames)
+    path.parent.write_bytes(data)
+    with open_video(path) as video:
+        assert np.array_equal(video.frames_at(video.times).frames, before)
 
 
 def test_a_part_of_the_picture(shards):

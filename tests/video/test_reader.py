@@ -157,6 +157,39 @@ def test_pictures_that_nobody_refers_to_are_left_out(tmp_path):
     assert decoded <= 15, "with three of four pictures not referred to, a quarter of 41 is enough"
 
 
+@pytest.mark.parametrize("pyramid", ["none", "strict", "normal"])
+def test_leaving_pictures_out_changes_no_pixel_of_the_others(tmp_path, pyramid):
+    """Every frame asked for alone, and pairs: with and without pictures between that others refer to."""
+    path = encode(
+        tmp_path / "a.mp4",
+        options=_x264(f"keyint=50:bframes=3:b-adapt=0:b-pyramid={pyramid}:ref=3"),
+        count=33,
+    )
+    _, whole = decode_all(path)
+    with open_video(path) as video:
+        for frame in range(len(whole)):
+            for chosen in ([frame], [frame, min(frame + 5, len(whole) - 1)]):
+                clip = video.frames_at(video.times[chosen])
+                np.testing.assert_array_equal(clip.frames, whole[chosen])
+        fed, decoder = [], video._decoder
+        decoder.forget()
+        decode = decoder._codec.decode
+
+        class Counting:
+            def __getattr__(self, name):
+                return getattr(source, name)
+
+            def decode(self, packet):
+                fed.append(packet)
+                return decode(packet)
+
+        source, decoder._codec = decoder._codec, Counting()
+        video.frames_at(video.times[[28]])
+    assert len(fed) <= (11 if pyramid == "none" else 18), (
+        "three of four (two of four) pictures are referred to by none"
+    )
+
+
 def test_reading_forward_goes_on_instead_of_starting_over(tmp_path):
     path = encode(tmp_path / "a.mp4", options=_x264("keyint=200:bframes=3"), count=120, height=16, width=16)
     _, whole = decode_all(path)

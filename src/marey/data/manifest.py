@@ -23,6 +23,8 @@ from marey.data.layouts.table import read_csv, read_parquet
 from marey.data.merge import merge_rows
 from marey.data.origin import Index, Origin
 from marey.errors import ManifestError, UnknownNameError, did_you_mean
+from marey.video.packed.names import is_address
+from marey.video.packed.remote import refuse_secrets
 
 SPLITS = rules.SPLITS
 _FOLDER_MANIFESTS = ("manifest.csv", "manifest.parquet")
@@ -101,7 +103,8 @@ class Manifest:
         Args:
             path: the file or folder.
             root: where relative paths start; by default the manifest's own folder, and in other layouts the one
-                folder that holds the videos.
+                folder that holds the videos. For a CSV or Parquet also the address that tars lie at
+                (`s3://bucket/pack`).
             class_names: the classes that are allowed; by default those that occur, or the list that a layout has.
                 Kept in the order given.
             multi_label: None decides by the rows, as above.
@@ -134,8 +137,11 @@ class Manifest:
             rows = read_detected(path, None if root is None else Path(root))
             if rows is not None:
                 return cls.from_rows(rows, class_names, multi_label, files)
-        base = Path(root) if root is not None else path.parent
         read = read_parquet if path.suffix.lower() in _PARQUET else read_csv
+        if isinstance(root, str) and is_address(root):
+            rows = _at_address(read(path, path.parent), root)
+            return cls.from_rows(rows, class_names, multi_label, files)
+        base = Path(root) if root is not None else path.parent
         return cls.from_rows(read(path, base), class_names, multi_label, files)
 
     @classmethod
@@ -298,9 +304,25 @@ def _class_names(label: pa.ChunkedArray) -> tuple[str, ...]:
 
 
 def _resolve(root: Path, path: str) -> str:
+    if "://" in path and is_address(path):
+        return path
     return os.path.join(root, path)  # noqa: PTH118  (a string is wanted, a million times)
 
 
+def _at_address(rows: RawRows, address: str) -> RawRows:
+    """The rows with relative paths set behind an address."""
+    refuse_secrets(address)
+    table = rules.named_columns(rows.table, rows.origin)
+    paths = [
+        path if not path or is_address(path) or path.startswith("/") else f"{address.rstrip('/')}/{path}"
+        for path in table["path"].to_pylist()
+    ]
+    at = table.column_names.index("path")
+    return replace(rows, table=table.set_column(at, "path", pa.array(paths, pa.string())))
+
+
 def _seen_from(folder: Path, path: str) -> str:
+    if is_address(path):
+        return path
     target = Path(path)
     return target.relative_to(folder).as_posix() if target.is_relative_to(folder) else path

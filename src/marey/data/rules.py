@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from marey.data.layouts.folders import SPLIT_NAMES
 from marey.data.origin import DataWarning, Index, Origin
 from marey.errors import ManifestError, did_you_mean
-from marey.video.packed.names import is_there
+from marey.video.packed.names import is_address, is_there
 
 COLUMNS = ("path", "label", "start", "end", "split", "group")
 SPLITS = ("train", "val", "test")
@@ -97,7 +97,8 @@ def paths_and_labels(table: pa.Table, origin: Origin) -> tuple[pa.ChunkedArray, 
     if len(odd):
         spelled = path.to_pylist()
         for row in odd:
-            spelled[row] = os.path.normpath(spelled[row])
+            if not is_address(spelled[row]):
+                spelled[row] = os.path.normpath(spelled[row])
         path = pa.chunked_array([pa.array(spelled, pa.string())])
     empty = where_true(pc.is_null(label))
     if len(empty):

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from marey.data.dataset import Batch, Failure, Item, Key
+from marey.errors import WorkerError
 
 _ALIGN = 64
 _KEYS = itertools.count()
@@ -138,8 +139,19 @@ def _from_place(
     failures: list[Failure],
     clamped: list[int],
 ) -> Loaded:
-    """The batch that lies in a place of this process's ring."""
-    room = _RINGS[key].held(place)
+    """The batch that lies in a place of this process's ring.
+
+    Raises:
+        WorkerError: the loader whose ring it is was closed while the batch was on its way.
+    """
+    ring = _RINGS.get(key)
+    if ring is None:
+        raise WorkerError(
+            "a batch arrived whose place in shared memory is gone: its loader was closed or thrown away while the "
+            "workers still sent.",
+            "iterate over a loader in the process that made it, and do not go on with an iterator after closing it",
+        )
+    room = ring.held(place)
     inputs = {
         name: room[at : at + shape.numel() * dtype.itemsize].view(dtype).view(shape)
         for name, (at, shape, dtype) in lying.items()

@@ -19,7 +19,7 @@ from marey.errors import WorkerError
 
 _EVERY_S = 0.5
 _SIGNALS = {-9: "was killed, as the system does when memory runs out", -11: "crashed (a fault of a decoder)",
-            -7: "crashed on a bus error, which is what full shared memory (/dev/shm) looks like",
+            -7: "crashed on a bus error, as where shared memory (/dev/shm) is full, or a pack was written over",
             -6: "gave up (a fault of a decoder)"}  # fmt: skip
 
 

@@ -41,7 +41,7 @@ _FORMAT = 1
 @contextmanager
 def open_known(path: str, *, truncated: Truncated = "error") -> Iterator[VideoReader]:
     """`open_video`, without going through the packets of a long video that was opened before."""
-    kind = inside(Path(path))
+    kind = inside(path)
     if kind == FRAMES:
         with PackedReader(Path(path)) as packed:
             yield packed

@@ -165,8 +165,8 @@ def open_video(
     """Open a video file.
 
     Args:
-        path: a regular file, or a video inside a shard or a tar (`marey.video.packed`). Always taken for a
-            file's name, never for an address.
+        path: a regular file, or a video inside a shard or a tar (`marey.video.packed`). Taken for a file's name and
+            never for an address, but for a video inside a tar: `s3://bucket/x.tar/fight.mp4` (the extra `remote`).
         decoder: "pyav", or "torchcodec" (an extra).
         truncated: what to do with a file of which fewer frames decode than its container lists. "error" raises
             as soon as it shows: while opening where the container tells, otherwise when frames are asked for
@@ -190,17 +190,17 @@ def open_video(
     if decoder not in DECODERS:
         raise UnknownNameError("decoder", decoder, DECODERS)
     make: Callable[..., VideoReader]
-    path = Path(path)
-    kind = inside(path)
+    kind = inside(os.fspath(path))
     if kind == FRAMES:
         from marey.video.packed.reader import PackedReader
 
-        return PackedReader(path, track=track)
+        return PackedReader(Path(path), track=track)
     if kind == TAR:
         from marey.video.packed.tar import TarReader
 
         return TarReader(
-            path, decoder=decoder, truncated=truncated, max_pixels=max_pixels, track=track, threads=threads, index=index
+            os.fspath(path), decoder=decoder, truncated=truncated, max_pixels=max_pixels, track=track,
+            threads=threads, index=index,
         )  # fmt: skip
     if decoder == "torchcodec":
         from marey.video.torchcodec import TorchCodecReader
@@ -210,7 +210,9 @@ def open_video(
         from marey.video.pyav import PyAVReader
 
         make = PyAVReader
-    return make(path, truncated=truncated, max_pixels=max_pixels, track=track, threads=threads, index=index)
+    return make(
+        Path(path), truncated=truncated, max_pixels=max_pixels, track=track, threads=threads, index=index
+    )
 
 
 def frames_shown(frame_times: FloatArray, end: float, times: ArrayLike, path: Path) -> NDArray[np.intp]:

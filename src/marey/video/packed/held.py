@@ -14,7 +14,7 @@ from pathlib import Path
 
 from marey.errors import VideoNotFoundError
 from marey.video.packed.names import shard_number
-from marey.video.packed.shard import Packed, shard
+from marey.video.packed.shard import Packed, file_identity, shard
 
 _MOST_BYTES = 1 << 30
 _MOST_VIDEOS = 256  # each holds a file open
@@ -51,7 +51,7 @@ class HeldVideos:
             now = os.stat(folder)  # noqa: PTH116
         except FileNotFoundError as error:
             raise VideoNotFoundError(path, "there is no such shard.") from error
-        key = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, -1 if number is None else number)
+        key = (*file_identity(now), -1 if number is None else number)
         with self._lock:
             found = self._videos.get(key)
             if found is not None:

@@ -9,13 +9,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from marey.errors import DataError
+from marey.errors import DataError, VideoNotFoundError
 
 FRAMES, TAR = ".frames", ".tar"
+SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "memory", "file")
+"""What may stand before `://` in the address of a tar."""
 
 
-def inside(path: Path) -> str | None:
-    """FRAMES or TAR where a path leads into a shard or a tar, else None. A folder may be called so as well."""
+def is_address(path: str) -> bool:
+    """Whether this is the address of a file system that is not this machine's folders: `s3://bucket/…`."""
+    scheme, colon, _ = path.partition("://")
+    return bool(colon) and scheme in SCHEMES
+
+
+def split_tar(path: str | Path) -> tuple[str | Path, str]:
+    """The tar, a path or an address, and the member's name."""
+    if isinstance(path, str) and is_address(path):
+        tar, _, name = path.rpartition("/")
+        return tar, name
+    path = Path(path)
+    return path.parent, path.name
+
+
+def inside(path: str | Path) -> str | None:
+    """FRAMES or TAR where a path leads into a shard or a tar, else None. A folder may be called so as well.
+
+    Of addresses only those that lead into a tar are anything; every other is the name of a file that is not there.
+    """
+    if isinstance(path, str) and is_address(path):
+        return TAR if path.rpartition("/")[0].endswith(TAR) else None
+    path = Path(path)
     suffix = path.parent.suffix
     return suffix if suffix in (FRAMES, TAR) and path.parent.is_file() else None
 
@@ -27,10 +50,15 @@ def shard_number(path: Path) -> int | None:
 
 
 def is_there(path: str | Path) -> bool:
-    """Whether there is a file at a path, or a video inside a shard or a tar."""
+    """Whether there is a file at a path, or a video inside a shard or a tar.
+
+    Raises:
+        DataError: an address that cannot be asked.
+    """
+    if isinstance(path, str) and is_address(path):
+        return _is_at_address(path)
     if os.path.exists(path):  # noqa: PTH110  (ten times quicker than Path)
         return True
-    path = Path(path)
     kind = inside(path)
     if kind is None:
         return False
@@ -38,12 +66,25 @@ def is_there(path: str | Path) -> bool:
         if kind == TAR:
             from marey.video.packed.tar import members
 
-            return path.name in members(path.parent)
+            tar, name = split_tar(path)
+            return name in members(tar)
         from marey.video.packed.shard import shard
 
-        number = shard_number(path)
-        return number is not None and number < len(shard(path.parent))
+        number = shard_number(Path(path))
+        return number is not None and number < len(shard(Path(path).parent))
     except DataError:
+        return False
+
+
+def _is_at_address(address: str) -> bool:
+    if inside(address) is None:
+        return False
+    from marey.video.packed.tar import members
+
+    tar, name = split_tar(address)
+    try:
+        return name in members(tar)
+    except VideoNotFoundError:
         return False
 
 
@@ -53,12 +94,13 @@ def disk_bytes(path: str | Path) -> int:
     Raises:
         OSError, DataError: there is nothing.
     """
-    path = Path(path)
     kind = inside(path)
     if kind == TAR:
         from marey.video.packed.tar import members
 
-        return members(path.parent).get(path.name, (0, 0))[1]
+        tar, name = split_tar(path)
+        return members(tar).get(name, (0, 0))[1]
+    path = Path(path)
     if kind == FRAMES:
         from marey.video.packed.shard import shard
 

@@ -34,6 +34,9 @@ class PackedReader:
         if track:
             raise UsageError("a packed video has one track, 0.", where=str(path))
         self._video: Packed | None = HELD.get(path)
+        self._shard = shard(
+            path.parent
+        )  # of this opening: a file that is written over from now on is refused
 
     @property
     def video(self) -> Packed:
@@ -47,7 +50,7 @@ class PackedReader:
         seen by whoever opens the video next."""
         number = shard_number(self.path)
         assert number is not None
-        return shard(self.path.parent).video(number).frames
+        return self._shard.video(number).frames
 
     @cached_property
     def info(self) -> VideoInfo:

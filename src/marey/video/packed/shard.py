@@ -156,6 +156,7 @@ class Shard:
         self.path = path
         try:
             with path.open("rb") as file:
+                self._file = file_identity(os.fstat(file.fileno()))
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - TAIL.itemsize))
                 tail = file.read()
@@ -186,7 +187,7 @@ class Shard:
             writable: what is written to its arrays stays in this process. Else they refuse it.
 
         Raises:
-            DataError: the table of its times is damaged.
+            DataError: the table of its times is damaged, or the file is not the one that the entries were read from.
         """
         entry = self.entries[number]
         n, height, width = (int(entry[name]) for name in ("frames", "height", "width"))
@@ -195,8 +196,10 @@ class Shard:
         end = int(entry["about"]) + int(entry["about_bytes"])
         file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
-            if end > os.fstat(file).st_size:
-                raise self._damaged(number, "the file is shorter than it was")
+            if file_identity(os.fstat(file)) != self._file:
+                raise self._damaged(number, "the shard was written over while it was open")
+            if end > self._file[2]:
+                raise self._damaged(number, "the file is shorter than its table says")
             access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
             data = mmap.mmap(file, end - base, access=access, offset=base)
         finally:
@@ -234,7 +237,23 @@ class Shard:
         )
 
 
-@functools.lru_cache(maxsize=256)
 def shard(path: Path) -> Shard:
-    """A shard, held on to: its content never changes, since its name is made from it."""
+    """A shard, held on to while the file at its path is the same: one that was written over is read anew.
+
+    Raises:
+        VideoNotFoundError: there is no such file. DataError: it is not a shard.
+    """
+    try:
+        return _shard(path, file_identity(os.stat(path)))  # noqa: PTH116
+    except FileNotFoundError as error:
+        raise VideoNotFoundError(path, "there is no such shard.") from error
+
+
+def file_identity(stat: os.stat_result) -> tuple[int, int, int, int]:
+    """What tells a file from another, and from itself before it was written to."""
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=256)
+def _shard(path: Path, identity: tuple[int, int, int, int]) -> Shard:
     return Shard(path)

@@ -1,6 +1,7 @@
 """Movies in tars, in the form that WebDataset streams: KEY.mp4 and KEY.json beside each other, not compressed.
 
-Members are read by their place, in any order: the place of each is found once by walking over the headers.
+Members are read by their place, in any order: the place of each is found once by walking over the headers. A tar may
+also lie at an address (`marey.video.packed.remote`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from marey.files import key_of
 from marey.types import Clip, FloatArray
 from marey.video.index import FrameIndex
 from marey.video.packed.growing import GrowingFile
-from marey.video.packed.names import TAR, as_file
+from marey.video.packed.names import TAR, as_file, split_tar
 from marey.video.picture import Box, Decode, Size
 from marey.video.reader import VideoInfo, VideoReader, open_video
 
@@ -75,12 +76,16 @@ class TarWriter:
         self._file.align(_BLOCK)
 
 
-def members(path: Path) -> dict[str, tuple[int, int]]:
-    """Name -> (place, bytes) of every file in a tar.
+def members(path: str | Path) -> dict[str, tuple[int, int]]:
+    """Name -> (place, bytes) of every file in a tar, at a path or an address.
 
     Raises:
         VideoNotFoundError: there is no such tar. DataError: it is not one.
     """
+    if isinstance(path, str):
+        from marey.video.packed.remote import remote_members
+
+        return remote_members(path)
     try:
         stat = path.stat()
     except OSError as error:
@@ -97,8 +102,12 @@ def _members(path: Path, size: int, modified: int) -> dict[str, tuple[int, int]]
         raise DataError(f"not readable as a tar: {error}.", where=str(path)) from error
 
 
-def read_member(path: Path, name: str) -> bytes:
-    """The bytes of one file in a tar."""
+def read_member(path: str | Path, name: str) -> bytes:
+    """The bytes of one file in a tar, at a path or an address."""
+    if isinstance(path, str):
+        from marey.video.packed.remote import HELD
+
+        return HELD.get(path, name)
     found = members(path).get(name)
     if found is None:
         raise VideoNotFoundError(path / name, "there is no such file in this tar.")
@@ -126,10 +135,10 @@ def damage(path: Path) -> Iterator[tuple[str, str]]:
 class TarReader:
     """A `VideoReader` of a movie inside a tar; `open_video` makes one and says what the arguments are."""
 
-    def __init__(self, path: Path, **how: Any) -> None:
+    def __init__(self, path: str | Path, **how: Any) -> None:
         self.path = path
         self._held = ExitStack()
-        _, name = self._held.enter_context(as_file(read_member(path.parent, path.name)))
+        _, name = self._held.enter_context(as_file(read_member(*split_tar(path))))
         try:
             self._reader: VideoReader = open_video(name, **how)
         except BaseException as error:
