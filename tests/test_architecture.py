@@ -98,6 +98,7 @@ def test_public_names():
         "list_models",
         "load",
         "make_motion",
+        "open_stream",
         "open_video",
         "pack",
         "train",

@@ -37,6 +37,7 @@ _PUBLIC = {
     "list_models": "marey.models.registry",
     "load": "marey.predict.load",
     "make_motion": "marey.video.synthetic",
+    "open_stream": "marey.predict.stream",
     "open_video": "marey.video.reader",
     "pack": "marey.jobs.pack",
     "train": "marey.jobs.train",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from marey.models.registry import list_models as list_models
     from marey.predict.load import load as load
     from marey.predict.predictor import Predictor as Predictor
+    from marey.predict.stream import open_stream as open_stream
     from marey.spec import InputSpec as InputSpec
     from marey.training.config import TrainConfig as TrainConfig
     from marey.types import Clip as Clip

@@ -20,7 +20,7 @@ from marey.predict.artifact import Artifact
 from marey.predict.predictor import stacked
 from marey.predict.probes import probe_inputs
 from marey.predict.runtime import Arrays, Runtime, TorchRuntime
-from marey.predict.runtimes.parity import LIMIT, Answers
+from marey.predict.runtimes.parity import Answers, limit_of
 from marey.spec import InputSpec
 from marey.types import Clip
 
@@ -120,7 +120,7 @@ def compare(
     one = stacked(list(clips[:1]), about.spec)
     times = _taken({"torch": torch_runtime, **runtimes}, one)
     return {
-        "limit": LIMIT,
+        "limit": limit_of(about),
         "source": source,
         "clips": len(clips),
         "cases": count,

@@ -29,8 +29,10 @@ from torch import Tensor, nn
 from marey.errors import CheckpointError, ConfigError, require
 from marey.export.halve import halve_weights
 from marey.models.base import CHANNELS, VideoModel
-from marey.predict.about import Description
+from marey.models.stepping import SteppingModel, stepping
+from marey.predict.about import AFTER, STATE, Description
 from marey.predict.artifact import KEY, WHOLE, Artifact
+from marey.video.sampling import rate_of
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -59,11 +61,16 @@ class Graph(nn.Module):
         given = {"rgb": rgb, "flow": flow, "diff": diff}
         inputs = {name: x for name, x in given.items() if x is not None}
         logits_BK = self.model(**inputs, mask=mask)
-        scaled_BK = logits_BK / self.about.temperature
-        probabilities_BK = scaled_BK.sigmoid() if self.about.multi_label else scaled_BK.softmax(dim=1)
+        said = _probabilities(logits_BK, self.about)
         if "features" not in self.about.outputs:
-            return probabilities_BK, logits_BK
-        return probabilities_BK, logits_BK, *self.model.features_and_mask(**inputs, mask=mask)
+            return said
+        return *said, *self.model.features_and_mask(**inputs, mask=mask)
+
+
+def _probabilities(logits_BK: Tensor, about: Description) -> tuple[Tensor, Tensor]:
+    """Calibrated probabilities, and the logits."""
+    scaled_BK = logits_BK / about.temperature
+    return scaled_BK.sigmoid() if about.multi_label else scaled_BK.softmax(dim=1), logits_BK
 
 
 def check_exportable(model: VideoModel) -> None:
@@ -108,6 +115,53 @@ def trace(model: VideoModel, about: Description) -> ModelProto:
     return _joined(model_proto, whole, about)
 
 
+class StepGraph(nn.Module):
+    """What is traced of the step form: one frame further, calibration, probabilities."""
+
+    def __init__(self, model: SteppingModel, about: Description) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.about = about
+
+    def forward(self, frame: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        names = tuple(self.about.state)
+        logits_BK, after = self.model.step(frame, dict(zip(names, state, strict=True)))
+        return *_probabilities(logits_BK, self.about), *(after[name] for name in names)
+
+
+def describe_step(model: VideoModel, about: Description) -> Description:
+    """The description of the step form.
+
+    Raises:
+        ConfigError: the model cannot go frame by frame; names those that can.
+    """
+    shapes = stepping(model).state_shapes()
+    outputs = ("probabilities", "logits", *(AFTER + name for name in shapes))
+    return replace(about, form="step", state=shapes, outputs=outputs, fps=rate_of(model.spec.sampler))
+
+
+def trace_step(model: VideoModel, about: Description) -> ModelProto:
+    """As `trace`, for the step form: `frame` uint8 `(B, 3, H, W)` and the state in, the state after it out.
+
+    Args:
+        model: in eval mode, on the CPU, in float32.
+        about: see `describe_step`.
+    """
+    for module in ("onnx", "onnxscript"):
+        require(module, "onnx")
+    frame = torch.zeros(2, 3, *about.spec.size, dtype=torch.uint8)
+    state = tuple(torch.zeros(2, *shape) for shape in about.state.values())
+    free = {0: torch.export.Dim.DYNAMIC}
+    with _at_rest(model):
+        proto = _exported(
+            StepGraph(stepping(model), about), (frame, state), about, dynamic_shapes=(free, (free,) * len(state)),
+            input_names=["frame", *(STATE + name for name in about.state)],
+        )  # fmt: skip
+    if about.precision == "fp16":
+        halve_weights(proto)
+    return _joined(proto, None, about)
+
+
 def pack(artifact: Artifact) -> ModelProto:
     """An artifact whose graphs were changed, as one ONNX model again."""
     return _joined(artifact.model, artifact.whole, artifact.about)
@@ -143,15 +197,19 @@ def _traced(graph: Graph, about: Description, *, masked: bool) -> ModelProto:
         inputs["mask"] = torch.ones(2, frames, dtype=torch.bool)
     free = torch.export.Dim.DYNAMIC
     axes = {0: free} if spec.fixed_frames else {0: free, 1: free}
+    return _exported(graph, (), about, kwargs=inputs, dynamic_shapes=dict.fromkeys(inputs, axes))
+
+
+def _exported(graph: nn.Module, args: tuple[Any, ...], about: Description, **settings: Any) -> ModelProto:
     try:
         with _quiet(), torch.no_grad():
             program: Any = torch.onnx.export(
-                graph.eval(), (), kwargs=inputs, dynamic_shapes=dict.fromkeys(inputs, axes), dynamo=True,
-                output_names=list(about.outputs), external_data=False, verbose=False,
+                graph.eval(), args, dynamo=True, output_names=list(about.outputs), external_data=False, verbose=False,
+                **settings,
             )  # fmt: skip
     except Exception as error:  # the exporter wraps whatever its steps raise in classes of its own
         raise CheckpointError(
-            f"{graph.model.name} cannot be traced: {type(error).__name__}: {str(error).splitlines()[0]}",
+            f"{about.model} cannot be traced: {type(error).__name__}: {str(error).splitlines()[0]}",
             f"torch {torch.__version__}",
         ) from error
     assert program is not None

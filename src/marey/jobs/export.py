@@ -18,7 +18,7 @@ from marey.errors import CheckpointError, ConfigError, MareyError, require
 from marey.files import write_atomically
 from marey.predict.about import Description
 from marey.predict.artifact import KEY, artifact_of
-from marey.predict.load import SUFFIX, find_weights
+from marey.predict.load import STEP, SUFFIX, find_weights
 from marey.spec import InputSpec
 from marey.types import Clip
 from marey.work import print_line
@@ -46,6 +46,8 @@ class ExportConfig:
     """Folder that relative video paths start from."""
     clips: int = 8
     """Videos that are compared."""
+    step: bool = False
+    """The step form, x.step.onnx: one frame and the state in, the scores so far and the new state out."""
     features: bool = False
     """Give the features over time too, and the mask of their positions."""
     fp16: bool = False
@@ -62,6 +64,8 @@ class ExportConfig:
             raise ConfigError(f"a comparison needs at least 1 clip; got {self.clips}.")
         if self.int8 and self.fp16:
             raise ConfigError("--int8 and --fp16 are two precisions of one file; give one of them.")
+        if self.step and (self.int8 or self.features):
+            raise ConfigError("the step form has no --int8 and no --features.")
 
 
 @dataclass(frozen=True)
@@ -87,25 +91,33 @@ def export(config: ExportConfig, *, say: Callable[[str], None] = print_line) -> 
     for module in ("onnx", "onnxscript", "onnxruntime"):
         require(module, "onnx")
     from marey.export.certificate import compare, probed
-    from marey.export.graph import check_exportable, describe_model, pack, set_metadata, trace
+    from marey.export.graph import (
+        check_exportable,
+        describe_model,
+        describe_step,
+        pack,
+        set_metadata,
+        trace,
+        trace_step,
+    )
     from marey.models.saved import load_model
     from marey.predict.runtime import TorchRuntime
-    from marey.predict.runtimes.parity import LIMIT
+    from marey.predict.runtimes.parity import limit_of
     from marey.predict.runtimes.table import make_runtime, present
 
     weights = find_weights(config.run)
-    path = Path(config.file) if config.file else weights.with_suffix(SUFFIX)
+    path = Path(config.file) if config.file else weights.with_suffix((STEP if config.step else "") + SUFFIX)
     _check_place(path)
     saved = load_model(weights)
     check_exportable(saved.model)
-    about = describe_model(saved.model, _description(saved, config))
+    about = (describe_step if config.step else describe_model)(saved.model, _description(saved, config))
     if about.spec.fixed_frames and not saved.spec.fixed_frames:
         say(
             f"{about.model}: its graph takes clips of {about.spec.frames} frames; shorter ones are padded, and longer "
             "ones refused."
         )
     say(f"tracing {about.model}")
-    model = trace(saved.model, about)
+    model = (trace_step if config.step else trace)(saved.model, about)
     artifact = artifact_of(model.SerializeToString(), path=str(path))
     samples, source = _samples(config, weights, say)
     clips, source = _clips(config, samples, about.spec, source, say)
@@ -133,9 +145,10 @@ def export(config: ExportConfig, *, say: Callable[[str], None] = print_line) -> 
     ):  # judged by accuracy; other runtimes must say what it says
         certificate["int8"] = gate.to_dict()
         certificate["probes"] = probed(runtimes["onnxruntime"], about)
-    elif not delta <= LIMIT and not config.force:
+    elif not delta <= limit_of(about) and not config.force:
         raise CheckpointError(
-            f"the artifact is not written: its probabilities lie up to {delta:.1e} from torch's, and {LIMIT:g} is "
+            f"the artifact is not written: its probabilities lie up to {delta:.1e} from torch's, and "
+            f"{limit_of(about):g} is "
             f"the limit ({certificate['runtimes']['onnxruntime']['worst']}).",
             "write it all the same with --force",
             where=str(path),

@@ -23,7 +23,7 @@ from marey.errors import CheckpointError, ConfigError, MareyError
 from marey.files import write_json
 from marey.jobs.predict import find_videos
 from marey.predict.artifact import Artifact, read_artifact
-from marey.predict.load import SUFFIX
+from marey.predict.load import STEP, SUFFIX
 from marey.predict.probes import probe_inputs
 from marey.predict.runtime import Runtime
 from marey.predict.runtimes.choose import choose, measure
@@ -45,7 +45,8 @@ class SpeedConfig:
     videos: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Videos that decoding and optical flow are timed on (default: generated ones)."""
     beside: str | None = None
-    """Weights that torch runs beside it (default: the weights file of the same name in the same folder)."""
+    """Weights that torch runs beside it (default: the weights file of the same name in the same folder);
+    whole clips, where the artifact goes frame by frame."""
     seconds: float = 10.0
     """About how long each part is measured."""
     batches: tuple[int, ...] = (1, 2, 4, 8)
@@ -260,9 +261,8 @@ def _videos(config: SpeedConfig, artifact: Artifact) -> Any:
 
 def _eager(config: SpeedConfig, threads: int) -> Runtime | None:
     """Plain torch: weights as they are, no compilation."""
-    weights = (
-        Path(config.artifact).with_suffix(".safetensors") if config.beside is None else Path(config.beside)
-    )
+    named = Path(config.artifact.removesuffix(SUFFIX).removesuffix(STEP) + ".safetensors")
+    weights = named if config.beside is None else Path(config.beside)
     if config.beside is None and not weights.is_file():
         return None
     import torch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,6 +11,8 @@ from marey.errors import CheckpointError, MareyError
 from marey.spec import InputSpec
 
 _FRAMES, _PIXELS, _NUMBERS = 4096, 8192, 1 << 16
+# Inputs and outputs of a step are named after the parts of the state: as they were, and after the frame.
+STATE, AFTER = "state.", "after."
 _CLIP = 1 << 31  # bytes of one clip of uint8 frames
 
 
@@ -28,6 +31,9 @@ class Description:
         outputs: what the graph gives, in order: probabilities, logits, and features with their mask where asked.
         precision: of the weights: "fp32", "fp16", "int8".
         certificate: the comparison with torch: see `marey.export.certificate`.
+        form: "clip", or "step": one frame and the state in, the scores so far and the state after it out.
+        state: of a step, the shape of each part of the state without the batch; all float32, and zeros begin.
+        fps: of a step, the frames a second that the model was trained at, where its sampler has such a rate.
     """
 
     model: str
@@ -40,6 +46,9 @@ class Description:
     outputs: tuple[str, ...] = ("probabilities", "logits")
     precision: str = "fp32"
     certificate: dict[str, Any] = field(default_factory=dict)
+    form: str = "clip"
+    state: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    fps: float | None = None
 
     def to_json(self) -> str:
         """The inverse of `describe`."""
@@ -70,6 +79,7 @@ def describe(text: str, path: str) -> Description:
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "model": str, "version": str, "class_names": list, "multi_label": bool, "temperature": (int, float),
     "threshold": (int, float), "outputs": list, "precision": str, "certificate": dict,
+    "form": str, "state": dict, "fps": (int, float, type(None)),
 }  # fmt: skip
 _SPEC_TYPES: dict[str, type | tuple[type, ...]] = {
     "modalities": list, "sampler": dict, "frames": int, "size": list, "resize": int, "mean": list, "std": list,
@@ -83,7 +93,17 @@ def _typed(plain: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"unknown key {key!r}")
         if not isinstance(value, _TYPES[key]) or (isinstance(value, bool) and _TYPES[key] is not bool):
             raise TypeError(f"{key} is a {type(value).__name__}")
+    plain["state"] = {name: _shape(shape) for name, shape in plain.get("state", {}).items()}
     return {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, list) or len(shape) > 5:
+        raise TypeError("a part of the state has no shape")
+    found = tuple(_whole_number(side, 1, _CLIP, "a side of the state") for side in shape)
+    if math.prod(found) > _CLIP // 4:
+        raise ValueError(f"a state of shape {found} is beyond reason")
+    return found
 
 
 def _check_spec(spec: dict[str, Any]) -> None:
@@ -129,5 +149,19 @@ def _check(about: Description) -> None:
         raise ValueError(f"a temperature of {about.temperature} cannot be")
     if not 0 <= about.threshold <= 1:
         raise ValueError(f"a threshold of {about.threshold} cannot be")
+    if about.fps is not None and not 0 < about.fps < 1e6:
+        raise ValueError(f"{about.fps} frames a second cannot be")
+    if about.form not in ("clip", "step"):
+        raise ValueError(f"the form {about.form!r} is neither clip nor step")
+    if about.form == "step":
+        after = tuple(f"{AFTER}{name}" for name in about.state)
+        if about.outputs != ("probabilities", "logits", *after) or "frames" not in about.state:
+            raise ValueError(
+                f"the outputs {about.outputs} are not those of a step with the state {about.state}"
+            )
+        if about.spec.modalities != ("rgb",):
+            raise ValueError(f"a step takes frames, not {' and '.join(about.spec.modalities)}")
+    elif about.state:
+        raise ValueError("a clip has no state")
     if about.outputs[:2] != ("probabilities", "logits"):
         raise ValueError(f"the outputs {about.outputs} are not probabilities and logits")

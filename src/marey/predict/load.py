@@ -17,6 +17,7 @@ TORCH: dict[str, dict[str, bool]] = {
 }
 """How torch runs weights, by name."""
 SUFFIX = ".onnx"
+STEP = ".step"  # stands before it in the name of a step form
 
 if TYPE_CHECKING:
     from marey.models.saved import SavedModel

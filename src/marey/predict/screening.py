@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from marey.errors import CheckpointError
+from marey.predict.about import STATE
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto
@@ -72,9 +73,15 @@ def check_graph(graph: GraphProto, about: Description, path: str, *, masked: boo
         CheckpointError: says which.
     """
     spec = about.spec
+    pixels = spec.modalities
     wanted = {name: (2 if name == "rgb" else 1, 5) for name in spec.modalities} | (
         {"mask": (9, 2)} if masked else {}
     )
+    if about.form == "step":
+        pixels = ("frame",)
+        wanted = {"frame": (2, 4)} | {
+            STATE + name: (1, 1 + len(shape)) for name, shape in about.state.items()
+        }
     weights = {tensor.name for tensor in graph.initializer}
     found: dict[str, tuple[int, int]] = {}
     for given in graph.input:
@@ -82,8 +89,16 @@ def check_graph(graph: GraphProto, about: Description, path: str, *, masked: boo
             continue
         kind = given.type.tensor_type
         found[given.name] = (kind.elem_type, len(kind.shape.dim))
-        if given.name in spec.modalities and len(kind.shape.dim) == 5:
-            height, width = (dim.dim_value for dim in kind.shape.dim[3:])
+        part = given.name.removeprefix(STATE)
+        if about.form == "step" and part in about.state:
+            sides = tuple(dim.dim_value for dim in kind.shape.dim[1:])
+            if sides != about.state[part]:
+                raise CheckpointError(
+                    f"its state {part!r} has the shape {sides}, and its metadata says {about.state[part]}.",
+                    where=path,
+                )
+        if given.name in pixels and len(kind.shape.dim) >= 4:
+            height, width = (dim.dim_value for dim in kind.shape.dim[-2:])
             if (height, width) != tuple(spec.size):
                 raise CheckpointError(
                     f"its input {given.name!r} has {height}×{width} pixels, and its metadata says "

@@ -447,6 +447,15 @@ SAMPLERS: dict[str, type[_Base]] = {
 }
 
 
+def rate_of(plain: dict[str, Any]) -> float | None:
+    """The frames a second that a sampler (`to_dict`) gives of every video alike; None where it depends on the video."""
+    sampler = sampler_from_dict(plain)
+    sampler = getattr(sampler, "inner", sampler)
+    if isinstance(sampler, Rate):
+        return sampler.fps
+    return 1 / sampler.stride_s if isinstance(sampler, Dense) else None
+
+
 def sampler_from_dict(plain: dict[str, Any]) -> Sampler:
     """Rebuild a sampler from `to_dict`.
 

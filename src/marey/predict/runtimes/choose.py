@@ -25,7 +25,7 @@ from marey.metrics.calibration import probabilities
 from marey.predict.artifact import Artifact
 from marey.predict.probes import probe_inputs
 from marey.predict.runtime import Runtime
-from marey.predict.runtimes.parity import LIMIT, Answers
+from marey.predict.runtimes.parity import Answers, limit_of
 from marey.predict.runtimes.table import RUNTIMES, make_runtime, present
 from marey.video.known import cache_folder
 from marey.work import cores, print_line
@@ -149,8 +149,8 @@ def measure(
         ready[name] = runtime
         real = {} if about.precision == "int8" else about.certificate.get("runtimes", {}).get(name, {})
         deltas[name] = max(found.delta, float(real.get("delta", 0.0)))
-        if not deltas[name] <= LIMIT:
-            notes[name] = f"Δ {deltas[name]:.1e} of a probability is over {LIMIT:g}"
+        if not deltas[name] <= limit_of(about):
+            notes[name] = f"Δ {deltas[name]:.1e} of a probability is over {limit_of(about):g}"
     times = _times(
         {name: ready[name] for name in names if name in ready and name not in notes}, inputs, mask, seconds
     )

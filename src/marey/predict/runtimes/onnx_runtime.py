@@ -50,11 +50,14 @@ class OnnxRuntime:
 
     def outputs(self, inputs: Arrays, mask: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
         """All that the graph gives, by name."""
-        feed, masked = self.artifact.feed(inputs, mask)
+        return self.run(*self.artifact.feed(inputs, mask))
+
+    def run(self, feed: Arrays, masked: bool) -> dict[str, NDArray[Any]]:
+        """As `outputs`, from what `Artifact.feed` gives, or of a step from frames and state."""
         if masked not in self._sessions:
             self._sessions[masked] = self._session(masked)
         try:
-            found = self._sessions[masked].run(list(self.artifact.about.outputs), feed)
+            found = self._sessions[masked].run(list(self.artifact.about.outputs), dict(feed))
         except Exception as error:  # its own classes derive from Exception alone
             raise CheckpointError(
                 f"ONNX Runtime fails on it: {str(error).splitlines()[0]}", where=self.artifact.path

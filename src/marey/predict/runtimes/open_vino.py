@@ -57,10 +57,13 @@ class OpenVino:
 
     def outputs(self, inputs: Arrays, mask: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
         """All that the graph gives, by name."""
-        feed, masked = self.artifact.feed(inputs, mask)
+        return self.run(*self.artifact.feed(inputs, mask))
+
+    def run(self, feed: Arrays, masked: bool) -> dict[str, NDArray[Any]]:
+        """As `outputs`, from what `Artifact.feed` gives, or of a step from frames and state."""
         request = self._request(masked=masked)
         try:
-            found = request.infer(feed, share_inputs=True)
+            found = request.infer(dict(feed), share_inputs=True)
         except RuntimeError as error:
             raise CheckpointError(
                 f"OpenVINO fails on it: {_first(error)}", where=self.artifact.path

@@ -12,6 +12,12 @@ from marey.metrics.calibration import probabilities
 from marey.predict.about import Description
 
 LIMIT = 1e-3  # of a probability
+STEP_LIMIT = 1e-4  # of one that was come to frame by frame, against that of the whole clip
+
+
+def limit_of(about: Description) -> float:
+    """How far an artifact's probabilities may lie from torch's; weights in half precision have the wider limit."""
+    return STEP_LIMIT if about.form == "step" and about.precision == "fp32" else LIMIT
 
 
 @dataclass

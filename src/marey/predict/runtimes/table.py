@@ -10,6 +10,7 @@ from marey.errors import ConfigError, UnknownNameError
 from marey.predict.artifact import Artifact
 from marey.predict.load import AUTO
 from marey.predict.runtime import Runtime
+from marey.predict.steps import ArtifactSteps, SteppedClips, Steps
 
 
 @dataclass(frozen=True)
@@ -102,4 +103,26 @@ def make_runtime(artifact: Artifact, name: str, *, threads: int = 0) -> Runtime:
         )
     if name not in RUNTIMES:
         raise UnknownNameError("runtime", name, [AUTO, *RUNTIMES])
+    if artifact.about.form == "step":
+        return SteppedClips(make_steps(artifact, name, threads=threads))
     return RUNTIMES[name].make(artifact, threads)
+
+
+def make_steps(artifact: Artifact, name: str, *, threads: int = 0) -> Steps:
+    """The runtime of that name for an artifact of the step form: one frame and the state in.
+
+    Raises:
+        UnknownNameError: no such runtime. MissingExtraError: its package is not installed.
+        ConfigError: TensorRT, which has no step here; or an artifact that takes clips.
+    """
+    if artifact.about.form != "step":
+        raise ConfigError(
+            "this artifact takes clips, not a frame and a state.",
+            "export the step form: marey export RUN --step",
+            where=artifact.path,
+        )
+    if name not in RUNTIMES:
+        raise UnknownNameError("runtime", name, [AUTO, *RUNTIMES])
+    if RUNTIMES[name].package == "tensorrt":
+        raise ConfigError("TensorRT does not run steps here.", where=artifact.path)
+    return ArtifactSteps(artifact, RUNTIMES[name].make(artifact, threads))
