@@ -26,10 +26,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": LEAVES | {"video", "data", "models", "metrics", "localize", "predict"},
     "export": LEAVES | {"video", "data", "models", "metrics", "predict"},
     "report": LEAVES | {"video", "data", "metrics", "predict"},
+    "live": LEAVES | {"video", "data", "metrics", "predict"},
     "jobs": LEAVES
-    | {"video", "data", "models", "metrics", "localize", "predict", "training", "export", "report"},
+    | {"video", "data", "models", "metrics", "localize", "predict", "training", "export", "report", "live"},
     "cli": LEAVES
-    | {"video", "data", "models", "metrics", "localize", "predict", "training", "export", "report", "jobs"},
+    | {"video", "data", "models", "metrics", "localize", "predict", "training", "export", "report", "live"}
+    | {"jobs"},
 }
 LEAF_MAY_IMPORT = {
     "errors": set(),
