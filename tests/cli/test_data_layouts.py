@@ -6,13 +6,18 @@ import csv
 import re
 from pathlib import Path
 
+import pytest
+
 from marey.cli.main import main
 from marey.data.layouts.known import LAYOUTS
 from marey.data.manifest import Manifest
 from marey.jobs.train import train
+from tests.data.layouts import examples_segments, examples_tools
 from tests.data.layouts.examples_lists import EXAMPLES
-from tests.data.layouts.samples import lay_out
+from tests.data.layouts.samples import lay_out, rows_of
 from tests.training.small import config
+
+EVERY = {**EXAMPLES, **examples_segments.EXAMPLES, **examples_tools.EXAMPLES}
 
 
 def words(capsys, *args):
@@ -40,6 +45,34 @@ def test_import_and_export(capsys, tmp_path):
     code, _, err = words(capsys, "data", "import", folder, "--split", "2", "--out", tmp_path / "two.csv")
     assert (code, "trainlist02.txt is not there" in err) == (1, True)
     assert not (tmp_path / "two.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in EVERY if LAYOUTS[name].write and "label" in LAYOUTS[name].takes]
+)
+def test_formats_with_several_labels_there_and_back_by_the_commands(capsys, tmp_path, name):
+    """`import`, `export`, `import` with the flags that a person gives: the second manifest is the first."""
+    example, first = EVERY[name], tmp_path / "first"
+    lay_out(first, example)
+    root = (first / example.root).resolve()
+
+    def flags(how):
+        return [word for key, value in how.items() for word in (f"--{key.replace('_', '-')}", value)]
+
+    how = {key: first / value if key in ("root", "classes") else value for key, value in example.how.items()}
+    read = ("data", "import", first, "--as", name, "--out", tmp_path / "a.csv", *flags(how))
+    assert words(capsys, *read)[0] == 0
+    out = tmp_path / "second" / example.out
+    label = {"label": how["label"]} if "label" in how else {}
+    write = ("data", "export", tmp_path / "a.csv", "--as", name, "--out", out, "--root", root, *flags(label))
+    assert words(capsys, *write)[::2] == (0, "")
+    back = {
+        key: tmp_path / "second" / value if key == "classes" else value for key, value in example.back.items()
+    }
+    again = ("data", "import", out, "--as", name, "--out", tmp_path / "b.csv", *flags({**back, "root": root}))
+    assert words(capsys, *again)[0] == 0
+    one, two = (Manifest.read(tmp_path / file) for file in ("a.csv", "b.csv"))
+    assert rows_of(one, root) == rows_of(two, root) == sorted(example.rows, key=str)
 
 
 def test_classes_are_numbered_as_a_list_says(capsys, tmp_path):

@@ -171,9 +171,9 @@ def test_a_large_table_is_mapped_by_the_workers(clips, tmp_path):
 @linux
 @pytest.mark.slow
 def test_memory_of_workers_is_flat_over_epochs(clips, tmp_path):
-    """Half a million rows: the workers together hold little more than the table, and no more in the third epoch."""
-    manifest = many(clips, 500_000, tmp_path)
-    rows = np.random.default_rng(0).permutation(500_000)[:1500]
+    """A million rows: the workers together hold little more than the table, and no more after three more epochs."""
+    manifest = many(clips, 1_000_000, tmp_path)
+    rows = np.random.default_rng(0).permutation(1_000_000)[:1500]
     made = make_loader(manifest, rows, SPEC, class_names=manifest.class_names, train=True, batch=8, workers=2)
     used = []
     with made:

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from marey.errors import ConfigError, DataError, NonFiniteLossError
 from marey.jobs.evaluate import EvalConfig, evaluate
 from marey.jobs.train import train
 from marey.training.config import InputConfig, OptimConfig, SystemConfig
+from marey.training.loop import _remedy, _words
 from marey.video.synthetic import make_motion
 from tests.training.small import config
 
@@ -262,3 +264,26 @@ def test_settings_that_contradict_are_refused():
         SystemConfig(workers=2, cache_mb=10)
     with pytest.raises(ConfigError, match="2 or more"):
         config("x", "y", folds=1)
+
+
+@pytest.mark.parametrize(
+    ("wait", "seconds", "said"), [(0.63, 60.0, True), (0.49, 60.0, False), (0.9, 5.0, False)]
+)
+def test_an_epoch_that_waits_for_frames_says_what_helps(directions, wait, seconds, said):
+    """When more than half of the time goes there, and not where an epoch is over before anyone could mind."""
+    row = {
+        "epoch": 1,
+        "train_loss": 1.2,
+        "train_top1": 0.5,
+        "clips_per_s": 9.0,
+        "data_wait": wait,
+        "seconds": seconds,
+    }
+    source = Manifest.read(directions)
+    packed = source.with_column("packed_from", source.table["path"].to_pylist())
+    for manifest, remedy in (
+        (source, "pack the data (marey data pack), or raise --workers"),
+        (packed, "raise --workers"),
+    ):
+        line = _words(row, 20, _remedy(SimpleNamespace(manifest=manifest)))
+        assert (f"(waiting for data {wait:.0%} of the time: {remedy})" in line) == said

@@ -142,9 +142,8 @@ def run_export(args: Sequence[str]) -> int:
     root = Path(config.root) if config.root else None
     names = read_classes(Path(config.classes)) if config.classes else None
     manifest = Manifest.read(config.data, class_names=names)
-    files = export_layout(
-        manifest, config.layout, config.out, how=How(root=root, split=config.split, fps=config.fps)
-    )
+    how = How(root=root, split=config.split, fps=config.fps, label=config.label)
+    files = export_layout(manifest, config.layout, config.out, how=how)
     print(f"{len(manifest):,} samples written; videos are meant from {(root or manifest.root).resolve()}")
     print("\n".join(f"  {file}" for file in files[:10]))
     if len(files) > 10:
