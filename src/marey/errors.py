@@ -20,6 +20,7 @@ MareyError
 │       ├── TruncatedVideoError      fewer frames decode than the container lists
 │       └── VideoTooLargeError       more pixels than the limit
 ├── NoRoomError               a disk that is full, or too small for what is to come
+├── DeliveryError             an event that its receiver did not take; it is sent again
 ├── CheckpointError           weights that do not fit, are not there, or are not safe
 └── TrainingError             a run that cannot go on
     ├── NonFiniteLossError    NaN or infinity, with the step and the samples
@@ -182,6 +183,10 @@ class VideoTooLargeError(VideoError):
 
 class NoRoomError(MareyError):
     """A disk that is full, or too small for what is to come."""
+
+
+class DeliveryError(MareyError):
+    """An event that its receiver did not take."""
 
 
 class CheckpointError(MareyError):
