@@ -83,6 +83,7 @@ def test_every_room_is_known():
 def test_public_names():
     assert sorted(marey.__all__) == [
         "Clip",
+        "DistillConfig",
         "EvalConfig",
         "FuseConfig",
         "InputSpec",
@@ -95,6 +96,7 @@ def test_public_names():
         "TrainConfig",
         "__version__",
         "create_model",
+        "distill",
         "evaluate",
         "fuse_runs",
         "list_models",

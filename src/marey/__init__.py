@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Clip": "marey.types",
+    "DistillConfig": "marey.training.config",
     "EvalConfig": "marey.jobs.evaluate",
     "FuseConfig": "marey.jobs.fuse",
     "InputSpec": "marey.spec",
@@ -32,6 +33,7 @@ _PUBLIC = {
     "Segment": "marey.types",
     "TrainConfig": "marey.training.config",
     "create_model": "marey.models.registry",
+    "distill": "marey.jobs.distill",
     "evaluate": "marey.jobs.evaluate",
     "fuse_runs": "marey.jobs.fuse",
     "list_models": "marey.models.registry",
@@ -48,6 +50,7 @@ __all__ = ["__version__", *_PUBLIC]
 if TYPE_CHECKING:
     from marey.data.manifest import Manifest as Manifest
     from marey.errors import MareyError as MareyError
+    from marey.jobs.distill import distill as distill
     from marey.jobs.evaluate import EvalConfig as EvalConfig
     from marey.jobs.evaluate import evaluate as evaluate
     from marey.jobs.fuse import FuseConfig as FuseConfig
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from marey.predict.predictor import Predictor as Predictor
     from marey.predict.stream import open_stream as open_stream
     from marey.spec import InputSpec as InputSpec
+    from marey.training.config import DistillConfig as DistillConfig
     from marey.training.config import TrainConfig as TrainConfig
     from marey.types import Clip as Clip
     from marey.types import Prediction as Prediction

@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "demo": "make videos with known motion, train two models on them, and see why time matters",
     "data": "summarise, check, split, make, import or export a data set  (marey data --help)",
     "train": "train a classifier, judge it, and write a report",
+    "distill": "train a small student on what a teacher says, of videos without labels too",
     "fuse": "join the RGB and the flow branch of a two-stream model that were trained by themselves",
     "compare": "train several models on the same splits and put them side by side",
     "eval": "judge a trained model on labelled videos",

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from marey.cli.parse import _take, parse
 from marey.errors import UsageError
 from marey.training.config import TrainConfig
 from marey.training.localizer_config import LocalizerConfig
+
+if TYPE_CHECKING:
+    from marey.jobs.outcome import Trained
 
 
 def run(args: Sequence[str]) -> int:
@@ -24,12 +28,17 @@ def run(args: Sequence[str]) -> int:
         )
     config = None if resume else parse(TrainConfig, words, "train")
 
+    from marey.jobs.train import resume_config, train
+
+    return show_trained(train(config or resume_config(resume[0]), resume=resume[0] if resume else None))
+
+
+def show_trained(done: Trained) -> int:
+    """Print what a training gave, and where it lies."""
     from rich.console import Console
 
-    from marey.jobs.train import resume_config, train
     from marey.report.text import audit_table, logistic_line, metrics_table
 
-    done = train(config or resume_config(resume[0]), resume=resume[0] if resume else None)
     console = Console()
     console.print(metrics_table(done.metrics))
     if done.metrics.get("logistic"):

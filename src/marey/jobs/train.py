@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from marey.errors import CheckpointError, ConfigError
 from marey.files import write_text
 from marey.jobs.outcome import FUSED, Outcome, Trained, fold_folder
 from marey.jobs.partition import Part, check_same_split, parts_of, split_text
+from marey.jobs.unlabelled import find_unlabelled, keep_list, longer_targets, with_unlabelled
 from marey.runs import RunFolder
 from marey.training.config import TrainConfig
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from marey.jobs.bench import Bench
     from marey.spec import InputSpec
     from marey.training.log import RunLog
+    from marey.training.loop import Task
+    from marey.training.teaching import Teacher
 
 
 def train(
@@ -57,10 +61,12 @@ def train(
     manifest, parts, rule = parts_of(manifest, config)
     choose_device(config.system.device)  # said before anything is written
     check_loggers(config.system.log)
-    flow = None
+    flow, lesson = None, None
     if config.features is None:
         spec = check_model(config, len(manifest.class_names))
         flow = stored_flow(config, manifest, spec)
+        if config.distill.teacher is not None:
+            lesson = _lesson(config, manifest, spec)
     else:  # what is wrong with the features is said before anything is written, too
         Bench.open(config, manifest, device="cpu", autocast=None).head(
             len(manifest.class_names), parts[0].train
@@ -78,10 +84,56 @@ def train(
                 where=str(resume),
             )
         check_same_split(run.path / "split.csv", manifest, parts)
+    if lesson is not None and lesson.unlabelled:
+        keep_list(run.path, lesson.unlabelled, resume=resume is not None)
     with RunLog(run.path, config.system.log, to_tree(config), quiet=quiet) as log:
         _say_data(log, manifest, parts, rule)
+        if lesson is not None:
+            log.line(lesson.words)
         log.line(f"run folder: {run.path}")
-        return _train_all(config, manifest, parts, rule, run, log, flow=flow, resume=resume is not None)
+        return _train_all(
+            config, manifest, parts, rule, run, log, flow=flow, lesson=lesson, resume=resume is not None
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Lesson:
+    """A teacher, and the videos without labels that it speaks of."""
+
+    teacher: Teacher
+    manifest: Manifest
+    unlabelled: list[str]
+    words: str
+
+    def task(self, task: Task) -> Task:
+        """The same training with a teacher, and with these videos among those that are learnt from."""
+        more = np.arange(self.teacher.labelled, len(self.manifest))
+        return replace(
+            task, manifest=self.manifest, train=np.concatenate([task.train, more]),
+            targets=longer_targets(task.targets, len(more)), teacher=self.teacher,
+        )  # fmt: skip
+
+
+def _lesson(config: TrainConfig, manifest: Manifest, spec: InputSpec) -> _Lesson:
+    from marey.predict.device import choose_device
+    from marey.training.teaching import Teacher
+
+    assert config.distill.teacher is not None
+    teacher = Teacher.open(
+        config.distill, spec, manifest.class_names, multi_label=manifest.multi_label, labelled=len(manifest),
+        device=choose_device(config.system.device),
+    )  # fmt: skip
+    words, folder = (
+        f"teacher: {config.distill.teacher}, in {teacher.predictor.runtime.name}",
+        config.distill.unlabelled,
+    )
+    if folder is None:
+        return _Lesson(teacher, manifest, [], words)
+    paths, left_out = find_unlabelled(manifest, folder)
+    words += f"; {len(paths)} videos without labels"
+    if left_out:
+        words += f" ({left_out} more there are in the data already and were left out)"
+    return _Lesson(teacher, with_unlabelled(manifest, paths, folder), paths, words)
 
 
 def resume_config(run: str | Path) -> TrainConfig:
@@ -101,6 +153,7 @@ def _train_all(
     log: RunLog,
     *,
     flow: FlowSource | None,
+    lesson: _Lesson | None,
     resume: bool,
 ) -> Trained:
     import torch
@@ -138,6 +191,8 @@ def _train_all(
                 log.line(f"weights: {model.load_report}")
         stored = bench.table if bench is not None else None
         task = Task(manifest, names, part.train, part.val, outcome.targets, flow, stored)
+        if lesson is not None:
+            task = lesson.task(task)
         fitted = fit(
             model, task, config, folder, log, device=device, autocast=autocast,
             backbone_lr=_backbone_lr(config), keep_best=_keeps_best(config, part), resume=resume, title=title,

@@ -142,6 +142,28 @@ class SystemConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """Whom a student learns from (marey distill)."""
+
+    teacher: str | None = None
+    """Run, weights or artifact (.onnx) whose scores the model learns, beside the labels."""
+    unlabelled: str | None = None
+    """Folder of videos without labels, which the teacher alone speaks of."""
+    temperature: float = 2.0
+    """Of the teacher's and the student's probabilities; higher ones tell more of the less probable classes."""
+    hard: float = 0.1
+    """Share of the ordinary loss where there is a label; the teacher has the rest."""
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ConfigError(f"temperature must be above 0; got {self.temperature}.")
+        if not 0 <= self.hard <= 1:
+            raise ConfigError(f"hard is a share from 0 to 1; got {self.hard}.")
+        if self.unlabelled is not None and self.teacher is None:
+            raise ConfigError("videos without labels need somebody to speak of them: give --teacher.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Train a video classifier, judge it, and write a report.
 
@@ -190,6 +212,7 @@ class TrainConfig:
     input: InputConfig = field(default_factory=InputConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
     system: SystemConfig = field(default_factory=SystemConfig)
     out: str = "runs"
     """Folder of all runs."""
@@ -207,6 +230,10 @@ class TrainConfig:
             object.__setattr__(self, "data", self.features)
         if self.features and (self.augment.mixup or self.augment.cutmix):
             raise ConfigError("mixup and cutmix mix frames; features are not mixed.", "drop them")
+        if self.features and self.distill.teacher:
+            raise ConfigError("a teacher looks at clips; it cannot teach a head on --features.")
+        if self.distill.unlabelled and (self.augment.mixup or self.augment.cutmix):
+            raise ConfigError("mixup and cutmix mix labels, and --unlabelled videos have none.", "drop them")
         assert self.epochs is not None
         if self.epochs < 1 or self.batch < 1:
             raise ConfigError(f"epochs and batch must be at least 1; got {self.epochs} and {self.batch}.")

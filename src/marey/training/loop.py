@@ -35,6 +35,7 @@ from marey.training.config import OptimConfig, TrainConfig
 from marey.training.log import RunLog, write_results
 from marey.training.loss import clip_loss
 from marey.training.optim import build_optimizer, held_stages, moving_average, schedule, set_learning_rate
+from marey.training.teaching import Teacher, taught_loss
 
 if TYPE_CHECKING:
     from marey.data.manifest import Manifest
@@ -72,6 +73,7 @@ class Task:
         targets: int `(N,)`, or 0/1 `(N, K)` for multi-label, of all rows.
         flow: where optical flow comes from that need not be computed.
         features: the samples' stored features, where a head is trained on them in place of clips.
+        teacher: whom a student learns from; it knows which rows have no label.
     """
 
     manifest: Manifest
@@ -81,6 +83,7 @@ class Task:
     targets: NDArray[np.int64]
     flow: FlowSource | None = None
     features: FeatureTable | None = None
+    teacher: Teacher | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -188,7 +191,7 @@ def fit(
                 _learn(
                     model, batch, config, device=device, autocast=autocast, weight=class_weight,
                     classes=len(task.class_names), seed=(config.seed, epoch, batch.number),
-                    sums=sums, step=progress.step,
+                    sums=sums, step=progress.step, teacher=task.teacher,
                 )  # fmt: skip
                 waiting = batch
                 progress.batch = batch.number + 1
@@ -261,7 +264,7 @@ def _batches(model: VideoModel, task: Task, config: TrainConfig, device: str) ->
     return make_loader(
         task.manifest,
         task.train,
-        model.spec,
+        model.spec if task.teacher is None else task.teacher.clips,
         class_names=task.class_names,
         train=True,
         batch=config.batch,
@@ -296,10 +299,11 @@ def _learn(
     seed: Sequence[int],
     sums: dict[str, float],
     step: int,
+    teacher: Teacher | None = None,
 ) -> None:
     """Forward and backward of one batch; adds to the epoch's sums."""
     optim = config.optim
-    batch = augment_batch(batch.to(device), model.spec)
+    batch = augment_batch(batch.to(device), model.spec if teacher is None else teacher.clips)
     inputs, mask, target = batch.inputs, batch.mask, batch.target
     mixed = target
     if config.augment.mixup or config.augment.cutmix:
@@ -314,11 +318,24 @@ def _learn(
             cut=config.augment.cut,
             generator=generator,
         )
+    said = None
+    if teacher is not None:
+        said = teacher.logits(inputs, mask)
+        inputs = teacher.student_inputs(inputs)
     with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=autocast == "bf16"):
         logits = model(**inputs, mask=mask)
-    loss = clip_loss(
-        logits.float(), mixed, multi_label=target.ndim == 2, smoothing=optim.label_smoothing, weight=weight
-    )
+    several = target.ndim == 2
+    labelled = torch.ones(len(batch.ids), dtype=torch.bool, device=target.device)
+    if teacher is None or said is None:
+        loss = clip_loss(
+            logits.float(), mixed, multi_label=several, smoothing=optim.label_smoothing, weight=weight
+        )
+    else:
+        labelled = torch.tensor([row < teacher.labelled for row in batch.ids], device=target.device)
+        loss = taught_loss(
+            logits.float(), said, mixed, labelled, teacher.config, multi_label=several,
+            smoothing=optim.label_smoothing, weight=weight,
+        )  # fmt: skip
     value = float(loss.detach())
     if not math.isfinite(value):
         raise NonFiniteLossError(
@@ -329,11 +346,12 @@ def _learn(
     (loss / optim.accumulate).backward()
     clips = len(batch.ids)
     if target.ndim == 2:
-        hits = (target.gather(1, logits.argmax(1, keepdim=True)) > 0).sum()
+        right = (target.gather(1, logits.argmax(1, keepdim=True)) > 0)[:, 0]
     else:
-        hits = (logits.argmax(1) == target).sum()
+        right = logits.argmax(1) == target
     sums["loss"] += value * clips
-    sums["hits"] += float(hits)
+    sums["hits"] += float((right & labelled).sum())
+    sums["labelled"] = sums.get("labelled", 0.0) + float(labelled.sum())
     sums["clips"] += clips
 
 
@@ -394,10 +412,11 @@ def _validate(
 def _class_weight(task: Task, config: TrainConfig, device: str) -> Tensor | None:
     if config.optim.class_weights == "none":
         return None
+    rows = task.train if task.teacher is None else task.train[task.train < task.teacher.labelled]
     counts = (
-        task.targets[task.train].sum(axis=0)
+        task.targets[rows].sum(axis=0)
         if task.multi_label
-        else np.bincount(task.targets[task.train], minlength=len(task.class_names))
+        else np.bincount(task.targets[rows], minlength=len(task.class_names))
     )
     share = counts.sum() / (len(task.class_names) * np.maximum(counts, 1))
     return torch.tensor(share, dtype=torch.float32, device=device)
@@ -410,7 +429,7 @@ def _row(progress: Progress, sums: dict[str, float]) -> dict[str, Any]:
         "step": progress.step,
         "lr": sums.get("lr", 0.0),
         "train_loss": sums["loss"] / clips,
-        "train_top1": sums["hits"] / clips,
+        "train_top1": sums["hits"] / max(1.0, sums.get("labelled", 0.0)),
         "clips_per_s": sums["clips"] / max(1e-9, sums["seconds"]),
         "data_wait": sums["wait"] / max(1e-9, sums["seconds"]),
         "seconds": sums["seconds"],
