@@ -14,6 +14,7 @@ from marey.data.check import check_data, check_folder, format_check, kept, quara
 from marey.data.check.kinds import KINDS
 from marey.data.manifest import Manifest
 from marey.errors import ConfigError, ManifestError
+from marey.jobs.pack import PackConfig, pack
 from marey.video.sampling import parse_sampler
 from marey.video.synthetic import write_video
 from tests.data.planted import moving, plant
@@ -153,3 +154,35 @@ def test_real_videos_of_every_awkward_kind(tmp_path):
     assert {finding.path for finding in check.findings if finding.kind == "rotation"} == turned
     copies = {finding.path for finding in check.findings if finding.kind == "copy"}
     assert all("testsrc2" in path or "bt" in path or "bits" in path or "nasa" in path for path in copies)
+
+
+@pytest.mark.parametrize("form", ["shards", "mp4", "tar"])
+def test_a_pack_is_checked_as_its_videos_are(tmp_path, form):
+    """Videos inside a pack are files like others: nothing is missing, copies are found, and damage with `full`."""
+    for number in range(3):
+        write_video(tmp_path / f"{number}.mp4", moving(number), fps=12.0)
+    write_video(tmp_path / "copy.mp4", moving(1), fps=12.0, options={"crf": "33"})
+    rows = ["0.mp4,x,train", "1.mp4,x,train", "2.mp4,y,train", "copy.mp4,y,test"]
+    (tmp_path / "m.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
+    out = tmp_path / "pack"
+    pack(
+        PackConfig(data=str(tmp_path / "m.csv"), out=str(out), form=form, size=64, workers=1),
+        say=lambda _: None,
+    )
+    made = check_data(out, tmp_path / "check", full=True, workers=1)
+    assert [f.kind for f in made.findings if f.kind != "class missing"] == ["copy across splits"]
+    if form == "tar":
+        addressed = Manifest.read(out / "manifest.csv", root=f"file://{out}")
+        again = check_data(addressed, tmp_path / "again", full=True, workers=1)
+        assert [f.kind for f in again.findings] == [f.kind for f in made.findings]
+        twice = pack(
+            PackConfig(data=str(out), out=str(tmp_path / "of it"), size=32, workers=1), say=lambda _: None
+        )
+        assert (twice.written, twice.failures) == (4, ())
+    (file,) = (out / "shards").iterdir() if form != "mp4" else (next((out / "videos").iterdir()),)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 255
+    file.write_bytes(data)
+    if form == "shards":
+        damaged = check_data(out, tmp_path / "check", full=True, workers=1)
+        assert "is damaged" in next(f for f in damaged.findings if f.kind == "unreadable").got

@@ -15,12 +15,12 @@ from marey.data.instants import ClipReader
 from marey.data.manifest import Sample
 from marey.data.motion import Index
 from marey.errors import ConfigError, DataError
-from marey.files import file_hash
 from marey.spec import InputSpec
 from marey.types import BoolArray, UInt8Array
 from marey.video.flow.index import INDEX, read_index
 from marey.video.flow.methods import BOUND
 from marey.video.flow.store import StoredFlow, is_complete
+from marey.video.packed.content import content_hash
 from marey.video.sampling import sampler_from_dict
 
 
@@ -201,6 +201,6 @@ def _read(folder: Path) -> _Kept:
 def _hash(path: str) -> str:
     """SHA-256 of a file, or "" where it cannot be read: the reader will say why."""
     try:
-        return file_hash(Path(path))
-    except OSError:
+        return content_hash(path)
+    except (OSError, DataError):
         return ""

@@ -208,6 +208,10 @@ class Manifest:
             where=self.origin.where(row, cell["path"]),
         )
 
+    def resolve(self, path: str) -> str:
+        """A path of the table as it can be opened: absolute, or an address."""
+        return _resolve(self.root, path)
+
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that occur, in the order train, val, test; empty where nothing is split."""

@@ -23,7 +23,6 @@ from marey.data.features import (
 from marey.data.manifest import Manifest
 from marey.errors import ConfigError
 from marey.files import (
-    file_hash,
     key_of,
     plain_stem,
     renew_table,
@@ -34,6 +33,7 @@ from marey.files import (
 )
 from marey.predict.extract import Extractor
 from marey.training.config import InputConfig, TrainConfig
+from marey.video.packed.content import content_hash
 from marey.video.reader import open_video
 from marey.video.stretch import Place, Stretch, stretches
 from marey.work import guarded, print_line, progress
@@ -324,9 +324,9 @@ def _claim(out: Path, settings: dict[str, Any], saved: SavedModel) -> None:
 def _plan(job: Stretch, settings: dict[str, Any], extractor: Extractor, out: Path) -> Plan:
     """Hash the file, count its positions (without decoding), and see whether the work is done already."""
     path = Path(job.path)
-    with open_video(path) as reader:
+    with open_video(job.path) as reader:
         instants = extractor.instants(reader, segment_of(reader, job.start, job.end))
-    content = file_hash(path)
+    content = content_hash(job.path)
     key = key_of(
         {"content": content, "start": job.start, "end": job.end} | {k: settings[k] for k in DECISIVE}
     )

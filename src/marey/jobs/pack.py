@@ -133,7 +133,7 @@ def pack(config: PackConfig, *, say: Callable[[str], None] | None = None) -> Pac
         sweep_partials(folder)
     damaged = mend(out, config.form, say) if config.verify else 0
     paths: list[str] = pc.unique(manifest.table["path"]).to_pylist()
-    resolved = {path: str(manifest.root / path) for path in paths}
+    resolved = {path: manifest.resolve(path) for path in paths}
     workers = min(config.workers or cores(), len(paths))
     about = _rows(manifest) if config.form == "tar" else {}
 

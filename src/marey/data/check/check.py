@@ -180,7 +180,7 @@ def rows_by_file(manifest: Manifest) -> dict[str, list[int]]:
     """The rows of each file, by its absolute path."""
     files: dict[str, list[int]] = {}
     for row, path in enumerate(manifest.table["path"].to_pylist()):
-        files.setdefault(str(manifest.root / path), []).append(row)
+        files.setdefault(manifest.resolve(path), []).append(row)
     return files
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from marey.data.check.look import VERSION, Look, content_key, look
+from marey.data.check.look import VERSION, Look, content_key, look, stamp
 from marey.files import write_text
+from marey.video.packed.names import is_there
 from marey.work import cores, each
 
 _SAVE_EVERY = 500
@@ -40,7 +41,7 @@ class Kept:
     def known(self, path: str, full: bool) -> tuple[str, Look] | None:
         """The key and the look of a file that has not changed, if it was looked at as closely as this."""
         held = self.keys.get(path)
-        if held is None or held[:2] != _stamp(path):
+        if held is None or held[:2] != stamp(path):
             return None
         found = Look.load(self.place(str(held[2])))
         return None if found is None or (full and not found.decoded) else (str(held[2]), found)
@@ -82,10 +83,10 @@ def look_at_all(
             if isinstance(outcome, str):  # the decoder crashed, or the system does not give the file
                 found[path] = ("", Look(kind="unreadable", got=outcome))
             else:
-                stamp, key, seen = outcome
+                at, key, seen = outcome
                 found[path] = key, seen
                 if key:
-                    kept.keys[path] = [*stamp, key]
+                    kept.keys[path] = [*at, key]
             if progress is not None:
                 progress(done, len(paths))
             if done % _SAVE_EVERY == 0:
@@ -97,21 +98,12 @@ def look_at_all(
 
 def _look_once(path: str, folder: Path, full: bool) -> tuple[list[int], str, Look]:
     """In a process of its own: the file's stamp, its content key, and the look, which is saved."""
-    if not Path(path).is_file():
+    if not is_there(path):
         return [], "", look(path, full)
-    stamp, key = _stamp(path), content_key(path)
+    now, key = stamp(path), content_key(path)
     place = Kept(folder).place(key)
     seen = Look.load(place)
     if seen is None or (full and not seen.decoded):
         seen = look(path, full)
         seen.save(place)
-    return stamp, key, seen
-
-
-def _stamp(path: str) -> list[int]:
-    """Size and time of change: -1 where there is no such file."""
-    try:
-        stat = Path(path).stat()
-    except OSError:
-        return [-1, -1]
-    return [stat.st_size, stat.st_mtime_ns]
+    return now, key, seen

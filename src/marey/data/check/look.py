@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,15 @@ from marey.errors import (
     EncryptedVideoError,
     NoVideoTrackError,
     TruncatedVideoError,
+    VideoError,
     VideoNotFoundError,
 )
 from marey.types import FloatArray, UInt8Array
 from marey.video.container import open_container, pick_track
+from marey.video.packed.content import number_in_shard
+from marey.video.packed.names import FRAMES, TAR, as_file, disk_bytes, inside, is_address, split_tar
+from marey.video.packed.shard import shard
+from marey.video.packed.tar import read_member
 from marey.video.packets import PacketSource
 from marey.video.reader import MAX_PIXELS, VideoInfo, open_video
 from marey.video.survey import checked
@@ -82,21 +87,62 @@ class Look:
 
 
 def content_key(path: str) -> str:
-    """The digest of a file's bytes (BLAKE2b, 20 bytes)."""
+    """The digest of a file's bytes (BLAKE2b, 20 bytes), or of those of a video inside a pack: all of them, so that one
+    that was damaged since is looked at again."""
+    kind = inside(path)
+    if kind == FRAMES:
+        video = shard(Path(path).parent).video(number_in_shard(Path(path)), writable=False)
+        digest = hashlib.blake2b(video.frames.data, digest_size=20)
+        digest.update(video.times.data)
+        return digest.hexdigest()
+    if kind == TAR:
+        return hashlib.blake2b(read_member(*split_tar(path)), digest_size=20).hexdigest()
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
 
 
+def stamp(path: str) -> list[int]:
+    """What a file is known by without reading it, size and time of change, or those of the pack that a video lies in;
+    -1 where there is nothing."""
+    kind = inside(path)
+    if kind == TAR and is_address(path):
+        return [disk_bytes(path), 0]  # what lies at an address is taken never to change
+    try:
+        stat = (Path(path).parent if kind else Path(path)).stat()
+    except OSError:
+        return [-1, -1]
+    return [stat.st_size, stat.st_mtime_ns]
+
+
 def look(path: str, full: bool) -> Look:
-    """Look at one file; what is wrong with it stands in the result.
+    """Look at one file, or at one video inside a pack; what is wrong with it stands in the result.
 
     Args:
         path: the file.
-        full: whether to decode every frame, and not those of the fingerprint alone.
+        full: whether to decode every frame, and not those of the fingerprint alone. Of packed frames: whether to
+            compare all of them with their checksums.
     """
     try:
-        with open_video(path) as reader:
-            info, times, index = reader.info, reader.times, reader.index
+        kind = inside(path)
+        if kind == TAR:
+            with as_file(read_member(*split_tar(path))) as (_, name):
+                seen = _looked_at(name, full, None)
+            return seen if seen.info is None else replace(seen, info=replace(seen.info, path=path))
+        return _looked_at(path, full, kind)
+    except DataError as error:
+        kind = next((kind for of, kind in _KINDS if isinstance(error, of)), "unreadable")
+        more = () if kind == "encrypted" else error.details[:1]  # what to do is said once for all of a kind
+        return Look(kind=kind, got=" ".join([error.what, *more]), decoded=full)
+
+
+def _looked_at(path: str, full: bool, kind: str | None) -> Look:
+    listed, packets = 0, 0
+    with open_video(path) as reader:
+        info, times, index = reader.info, reader.times, reader.index
+        if kind == FRAMES:
+            if full and (wrong := shard(Path(path).parent).damage_of(number_in_shard(Path(path)))):
+                raise VideoError(path, f"{wrong}.")
+        else:
             listed, packets = _counted(path, len(index.packet_pts))
             if full:
                 source = PacketSource(Path(path), track=None, threads=1, max_pixels=MAX_PIXELS)
@@ -104,11 +150,7 @@ def look(path: str, full: bool) -> Look:
                     checked(Path(path), source, index, index.listed, keep_prefix=False)
                 finally:
                     source.close()
-            pictures = fingerprint(reader, info.end)
-    except DataError as error:
-        kind = next((kind for of, kind in _KINDS if isinstance(error, of)), "unreadable")
-        more = () if kind == "encrypted" else error.details[:1]  # what to do is said once for all of a kind
-        return Look(kind=kind, got=" ".join([error.what, *more]), decoded=full)
+        pictures = fingerprint(reader, info.end)
     return Look(info, *_seen(info, pictures), listed, packets, full, times, pictures)
 
 

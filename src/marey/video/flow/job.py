@@ -14,6 +14,7 @@ from marey.errors import SegmentError
 from marey.files import file_hash, key_of, plain_stem
 from marey.video.flow.methods import compute_flow
 from marey.video.flow.store import FORMAT, FlowWriter, is_complete
+from marey.video.packed.content import content_hash
 from marey.video.picture import target_size
 from marey.video.reader import open_video
 from marey.video.stretch import Stretch
@@ -69,7 +70,7 @@ def plan_job(job: Stretch, settings: FlowSettings, out: Path) -> FlowPlan:
     is found again, one that was changed is not taken for what it was.
     """
     path = Path(job.path)
-    with open_video(path) as reader:
+    with open_video(job.path) as reader:
         frames = len(_frame_times(reader, job))
         height, width = target_size(settings.size, reader.info.height, reader.info.width)
     fields = frames - settings.stride
@@ -77,7 +78,7 @@ def plan_job(job: Stretch, settings: FlowSettings, out: Path) -> FlowPlan:
         have = "is one frame" if frames == 1 else f"are {frames} frames"
         need = "two at least" if settings.stride == 1 else f"more than its stride of {settings.stride}"
         raise SegmentError(f"there {have} here; flow needs {need}.", where=str(job))
-    content = file_hash(path)
+    content = content_hash(job.path)
     weights = None if settings.weights is None else file_hash(Path(settings.weights))
     made_of = {**asdict(settings), "weights": weights, "format": FORMAT, "content": content}
     made_of |= {"start": job.start, "end": job.end}

@@ -218,18 +218,20 @@ class Shard:
     def damage(self) -> Iterator[tuple[int, str]]:
         """Read everything: (number, what is wrong with it) of each video that is not as it was written."""
         for number in range(len(self)):
-            try:
-                video = self.video(number)
-            except DataError as error:
-                yield number, error.what
-                continue
-            for index, frame in enumerate(video.frames):
-                if zlib.crc32(frame) != video.checks[index]:
-                    yield (
-                        number,
-                        f"frame {index} ({video.times[index]:.3f} s) of {video.about['source']} is damaged",
-                    )
-                    break
+            what = self.damage_of(number)
+            if what:
+                yield number, what
+
+    def damage_of(self, number: int) -> str:
+        """Read one video whole: what is wrong with it, or "" where it is as it was written."""
+        try:
+            video = self.video(number)
+        except DataError as error:
+            return error.what
+        for index, frame in enumerate(video.frames):
+            if zlib.crc32(frame) != video.checks[index]:
+                return f"frame {index} ({video.times[index]:.3f} s) of {video.about['source']} is damaged"
+        return ""
 
     def _damaged(self, number: int, what: str) -> VideoError:
         return VideoError(

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marey.errors import NoRoomError
-from marey.files import file_hash, key_of, plain_stem
+from marey.files import key_of, plain_stem
 from marey.types import FloatArray, UInt8Array
+from marey.video.packed.content import content_hash
 from marey.video.packed.growing import GrowingFile
 from marey.video.packed.movie import GOP, QUALITY, check_movie, clock, write_movie
 from marey.video.packed.shard import ShardWriter
@@ -93,7 +94,7 @@ def plan_video(path: str, settings: PackSettings) -> PackPlan:
     with open_video(path) as reader:
         frames = len(kept_frames(reader, settings.rate))
         height, width = _packed_size(reader, settings)
-    key = key_of({**settings.describe(), "content": file_hash(path)})
+    key = key_of({**settings.describe(), "content": content_hash(path)})
     return PackPlan(path, key, frames, height, width)
 
 
