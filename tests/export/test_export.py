@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+import torch
 
 import marey
 from marey.errors import CheckpointError, ConfigError, UnknownNameError
@@ -19,9 +20,11 @@ from marey.jobs.export import ExportConfig, export
 from marey.jobs.quantising import Gate
 from marey.jobs.speed import EAGER, SpeedConfig, peak_memory, speed
 from marey.metrics.calibration import probabilities
+from marey.models.saved import load_model
 from marey.predict.artifact import read_artifact
 from marey.predict.probes import probe_inputs
 from marey.predict.runtimes.onnx_runtime import OnnxRuntime
+from marey.predict.runtimes.open_vino import OpenVino
 from tests.export.small import CLASSES, saved_model
 
 
@@ -58,6 +61,33 @@ def test_every_runtime_predicts_what_torch_predicts(exported, motion, runtime):
     wanted = marey.load(weights, device="cpu").logits(videos).logits
     got = marey.load(done.path, runtime=runtime).logits(videos).logits
     assert np.abs(got - wanted).max() < (1e-3 if runtime == "auto" else 1e-4) * np.abs(wanted).max() * 10
+
+
+def test_features_come_out_where_asked(motion, tmp_path):
+    """Over time, with their own mask, as torch has them: alone and padded."""
+    weights = saved_model(tmp_path, "cnn_gru")
+    done = export(
+        ExportConfig(run=str(weights), data=str(motion), clips=2, features=True), say=lambda _: None
+    )
+    artifact = read_artifact(done.path)
+    assert artifact.about.outputs == ("probabilities", "logits", "features", "features_mask")
+    model = load_model(weights).model.eval()
+    inputs, mask = probe_inputs(artifact.about.spec, batch=2)
+    padded = mask.copy()
+    padded[1, mask.shape[1] // 2 :] = False
+    for rows in (mask, padded):
+        with torch.no_grad():
+            wanted, real = model.features_and_mask(
+                rgb=torch.from_numpy(inputs["rgb"]), mask=torch.from_numpy(rows)
+            )
+        for runtime in (OnnxRuntime(artifact, threads=1), OpenVino(artifact, threads=1)):
+            found = runtime.outputs(inputs, rows)
+            assert found["features_mask"].dtype == bool
+            assert np.array_equal(found["features_mask"], real.numpy()), runtime.name
+            kept = found["features_mask"]
+            assert np.abs(found["features"] - wanted.numpy())[kept].max() < 1e-4, runtime.name
+    plain = OnnxRuntime(artifact, threads=1)
+    assert np.allclose(plain(inputs, mask), plain.outputs(inputs, mask)["logits"])
 
 
 def test_predicting_imports_no_torch(exported, motion, tmp_path):

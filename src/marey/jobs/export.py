@@ -126,7 +126,7 @@ def export(config: ExportConfig, *, say: Callable[[str], None] = print_line) -> 
         from marey.jobs.quantising import quantised
 
         smaller, gate = quantised(
-            artifact, clips, samples[:_JUDGED], threads=_torch_threads(), allowed=config.int8_loss
+            artifact, clips, _spread(samples, _JUDGED), threads=_torch_threads(), allowed=config.int8_loss
         )
         say(gate.sentence())
         if gate.taken:
@@ -140,11 +140,10 @@ def export(config: ExportConfig, *, say: Callable[[str], None] = print_line) -> 
         TorchRuntime(saved.model), runtimes, artifact, clips, source=source, versions=_versions(names)
     )
     delta = certificate["runtimes"]["onnxruntime"]["delta"]
-    if (
-        about.precision == "int8" and gate is not None
-    ):  # judged by accuracy; other runtimes must say what it says
-        certificate["int8"] = gate.to_dict()
-        certificate["probes"] = probed(runtimes["onnxruntime"], about)
+    if about.precision == "int8" and gate is not None:  # judged by accuracy, each runtime by itself
+        probes = {name: probed(runtimes[name], about) for name in gate.kept}
+        certificate["int8"] = {**gate.to_dict(), "probes": probes}
+        certificate["probes"] = probes[gate.best]
     elif not delta <= limit_of(about) and not config.force:
         raise CheckpointError(
             f"the artifact is not written: its probabilities lie up to {delta:.1e} from torch's, and "
@@ -208,15 +207,22 @@ def _samples(config: ExportConfig, weights: Path, say: Callable[[str], None]) ->
     return [manifest.sample(row) for row in range(len(manifest))], config.data
 
 
+def _spread(samples: list[Sample], most: int) -> list[Sample]:
+    """At most so many of them, from the first to the last: a list may be sorted by class."""
+    if not samples:
+        return []
+    places = np.linspace(0, len(samples) - 1, min(most, len(samples))).round().astype(int)
+    return [samples[place] for place in np.unique(places)]
+
+
 def _clips(
     config: ExportConfig, samples: list[Sample], spec: InputSpec, source: str, say: Callable[[str], None]
 ) -> tuple[list[Clip], str]:
     """Clips of as many samples as asked for, spread over all of them, and where they come from."""
     clips: list[Clip] = []
-    places = np.unique(np.linspace(0, len(samples) - 1, min(config.clips, len(samples))).round().astype(int))
-    for place in places if samples else []:
+    for sample in _spread(samples, config.clips):
         try:
-            clips += load_views(samples[place], spec)
+            clips += load_views(sample, spec)
         except MareyError as error:
             say(f"warning: left out of the comparison: {error}")
     if clips:

@@ -163,5 +163,22 @@ def _check(about: Description) -> None:
             raise ValueError(f"a step takes frames, not {' and '.join(about.spec.modalities)}")
     elif about.state:
         raise ValueError("a clip has no state")
+    _check_certificate(about.certificate, len(names))
     if about.outputs[:2] != ("probabilities", "logits"):
         raise ValueError(f"the outputs {about.outputs} are not probabilities and logits")
+
+
+def _check_certificate(certificate: dict[str, Any], classes: int) -> None:
+    """What `auto` reads of it."""
+    runtimes = certificate.get("runtimes", {})
+    tables = [certificate.get("probes", [])]
+    if "int8" in certificate:
+        gate = certificate["int8"]
+        tables += [gate["probes"][name] for name in (gate["runtime"], *gate["probes"])]
+        float(runtimes[gate["runtime"]]["delta"])
+    for name, found in runtimes.items():
+        if not 0 <= float(found["delta"]) <= 1:
+            raise ValueError(f"a difference of {found['delta']} cannot be ({name})")
+    for rows in tables:
+        if not all(len(row) == classes and all(0 <= float(p) <= 1 for p in row) for row in rows):
+            raise ValueError("the probes of the certificate are not probabilities of its classes")

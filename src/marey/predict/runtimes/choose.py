@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from marey.errors import CheckpointError, MareyError, MissingExtraError
 from marey.files import file_hash, key_of, write_json
 from marey.metrics.calibration import probabilities
+from marey.predict.about import Description
 from marey.predict.artifact import Artifact
 from marey.predict.probes import probe_inputs
 from marey.predict.runtime import Runtime
@@ -125,13 +127,14 @@ def measure(
     """The runtimes that work, and a line for each name."""
     about = artifact.about
     inputs, mask = probe_inputs(about.spec)
-    wanted = np.array(about.certificate.get("probes") or [], dtype=np.float64)
+    shape = (len(mask), len(about.class_names))
     ready: dict[str, Runtime] = {}
     notes: dict[str, str] = {}
     deltas: dict[str, float] = {}
     seconds_to: dict[str, float] = {}
     for name in names:
         start = time.perf_counter()
+        wanted, limit = reference(about, name)
         try:
             runtime = make_runtime(artifact, name, threads=threads)
             found = Answers()
@@ -140,7 +143,7 @@ def measure(
                 if not row:
                     seconds_to[name] = time.perf_counter() - start
                 p = probabilities(logits, temperature=about.temperature, multi_label=about.multi_label)
-                if wanted.shape == (len(mask), len(about.class_names)):
+                if wanted.shape == shape:
                     found.add_probabilities(wanted[row : row + 1], p, "")
         except MareyError as error:
             notes[name] = error.what
@@ -149,8 +152,8 @@ def measure(
         ready[name] = runtime
         real = {} if about.precision == "int8" else about.certificate.get("runtimes", {}).get(name, {})
         deltas[name] = max(found.delta, float(real.get("delta", 0.0)))
-        if not deltas[name] <= limit_of(about):
-            notes[name] = f"Δ {deltas[name]:.1e} of a probability is over {limit_of(about):g}"
+        if not deltas[name] <= limit:
+            notes[name] = f"Δ {deltas[name]:.1e} of a probability is over {limit:.2g}"
     times = _times(
         {name: ready[name] for name in names if name in ready and name not in notes}, inputs, mask, seconds
     )
@@ -158,6 +161,21 @@ def measure(
         Measured(name, times.get(name), deltas.get(name), round(seconds_to[name], 3), notes.get(name, ""))
         for name in names
     ]
+
+
+def reference(about: Description, name: str) -> tuple[NDArray[np.float64], float]:
+    """What the probe clips must give in this runtime, and within how much.
+
+    Of float32 it is what torch says. Of int8 it is what this runtime said when the export judged it by its accuracy,
+    or what the one said that was taken; it may lie no farther from that than int8 lies from torch.
+    """
+    certificate = about.certificate
+    gate = certificate.get("int8")
+    if about.precision != "int8" or gate is None:
+        return np.array(certificate.get("probes") or [], dtype=np.float64), limit_of(about)
+    judged = name if name in gate["probes"] else gate["runtime"]
+    apart = float(certificate["runtimes"][judged]["delta"]) if judged == name else 0.0
+    return np.array(gate["probes"][judged], dtype=np.float64), max(limit_of(about), apart)
 
 
 def _times(runtimes: dict[str, Runtime], inputs: Any, mask: Any, seconds: float) -> dict[str, float]:

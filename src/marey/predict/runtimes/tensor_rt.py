@@ -4,7 +4,10 @@ An engine is made for a kind of GPU, a version of TensorRT, a precision and rang
 name under which it is kept. Building takes minutes, loading a second. Memory on the GPU is torch's here: TensorRT
 itself brings nothing that allocates.
 
-Written after NVIDIA's documentation of TensorRT 10 and not run on a GPU so far: see docs/export.md.
+Types are those of the graph (a strongly typed network, which TensorRT 11 knows alone and 10 already takes): fp16 is
+a graph that was written in float16, int8 one with scales, as `marey export --int8` makes it.
+
+Written after NVIDIA's documentation of TensorRT 10 and 11 and not run on a GPU so far: see docs/export.md.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from marey.errors import CheckpointError, ConfigError, require
 from marey.files import key_of, write_atomically
 from marey.predict.artifact import Artifact
 from marey.predict.runtime import Arrays
+from marey.predict.runtimes.half import half_graph
 from marey.spec import InputSpec
 from marey.video.known import cache_folder
 from marey.work import print_line
@@ -175,16 +179,15 @@ def build(
     Raises:
         CheckpointError: the graph has what TensorRT cannot do; says what it says.
     """
+    if precision == "fp16":
+        content = half_graph(content, path=path)
     builder = trt.Builder(logger)
-    network = builder.create_network(0)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(content):
         said = [str(parser.get_error(i)) for i in range(parser.num_errors)]
         raise CheckpointError("TensorRT cannot read it.", *said[:3], where=path)
     settings = builder.create_builder_config()
-    for flag, wanted in (("FP16", precision in ("fp16", "int8")), ("INT8", precision == "int8")):
-        if wanted:
-            settings.set_flag(getattr(trt.BuilderFlag, flag))
     profile = builder.create_optimization_profile()
     set_shape: Callable[..., Any] = profile.set_shape
     for name, (least, usual, most) in shapes.items():
