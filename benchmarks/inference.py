@@ -1,6 +1,8 @@
 """How fast artifacts are on this machine: `--runtime auto` beside plain torch, plain ONNX Runtime and plain OpenVINO.
 
-    python benchmarks/inference.py [--models r2plus1d_18 …] [--seconds 20] [--threads 2] [--json OUT.json]
+    python benchmarks/inference.py [--models r2plus1d_18 …] [--seconds 12] [--threads 2] [--json OUT.json]
+    python benchmarks/inference.py --folder exports --prepare    # only export, which takes longer than measuring
+    python benchmarks/inference.py --folder exports
 
 Every model is made with random weights and exported, with its parity certificate. "By hand" is what a user gets who
 exports the same network to ONNX without marey's help (`torch.onnx.export`, a clip without mask, any batch and
@@ -9,13 +11,16 @@ OpenVINO gives so is torch's answer, the column Δ says; it counts among those t
 it is within 1e-3 of torch's probabilities.
 
 All contenders take turns on the same clip in one process, so that the machine's moods meet all alike; the figures
-are medians. `path` is the whole way from an encoded file (the shared fight clips, `MAREY_SHARED` or `../shared`;
+are medians. How far apart two figures of the same thing lie says the column ±: every second round and the
+others are two measurements. `path` is the whole way from an encoded file (the shared fight clips, `MAREY_SHARED` or
+`../shared`;
 else generated ones) to the answer.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import tempfile
@@ -23,6 +28,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +42,7 @@ from marey.models.registry import create_model
 from marey.models.saved import load_model, save_model
 from marey.predict.artifact import read_artifact
 from marey.predict.predictor import stacked
+from marey.predict.probes import probe_inputs
 from marey.predict.runtime import TorchRuntime
 from marey.predict.runtimes.choose import choose
 from marey.spec import InputSpec
@@ -55,10 +62,12 @@ Run = Callable[[dict[str, np.ndarray], np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Line:
-    """One contender: medians in milliseconds, and how far its probabilities lie from torch's."""
+    """One contender: medians in milliseconds, how far the halves of the measurement of `clip_ms` lie apart as a share
+    of it, and how far its probabilities lie from torch's."""
 
     name: str
     clip_ms: float
+    noise: float
     path_ms: float
     delta: float
 
@@ -128,7 +137,7 @@ def contend(contenders: dict[str, Run], videos: list[str], spec: InputSpec, seco
         for name in contenders:
             delta[name] = max(delta[name], float(np.abs(answers[name] - answers["torch eager"]).max()))
 
-    def timed(work: Callable[[Run, int], object]) -> dict[str, float]:
+    def timed(work: Callable[[Run, int], object]) -> dict[str, list[float]]:
         taken: dict[str, list[float]] = {name: [] for name in contenders}
         end = time.perf_counter() + seconds
         number = 0
@@ -140,11 +149,24 @@ def contend(contenders: dict[str, Run], videos: list[str], spec: InputSpec, seco
                 work(contenders[name], number % len(videos))
                 taken[name].append(1e3 * (time.perf_counter() - start))
             number += 1
-        return {name: float(np.median(times)) for name, times in taken.items()}
+        return taken
 
     alone = timed(lambda run, i: run(*batches[i]))
     path = timed(lambda run, i: run(*stacked(load_views(videos[i], spec), spec)))
-    return [Line(name, alone[name], path[name], delta[name]) for name in contenders]
+    return [
+        Line(name, middle(alone[name]), apart(alone[name]), middle(path[name]), delta[name])
+        for name in contenders
+    ]
+
+
+def middle(times: list[float]) -> float:
+    """The median."""
+    return float(np.median(times))
+
+
+def apart(times: list[float]) -> float:
+    """How far two halves of one measurement lie from each other, every second round each: a share of the median."""
+    return abs(middle(times[::2]) - middle(times[1::2])) / middle(times)
 
 
 def real_videos(folder: Path) -> list[str]:
@@ -163,20 +185,29 @@ def real_videos(folder: Path) -> list[str]:
     return made
 
 
-def judge(name: str, *, seconds: float, threads: int, folder: Path, videos: list[str]) -> dict[str, Any]:
-    """Export one model, let all contend, print the table."""
-    registered, keywords, wanted = MODELS[name]
+def prepare(name: str, folder: Path) -> Path:
+    """The model, its artifact and its plain graph in a folder of their own; what is there is taken as it is."""
+    registered, keywords, _ = MODELS[name]
+    place = folder / name.split()[0]
+    place.mkdir(parents=True, exist_ok=True)
+    weights, plain = place / "best.safetensors", place / "plain.onnx"
+    if plain.is_file():
+        return place
     torch.manual_seed(0)
     model = create_model(registered, num_classes=10, **keywords).eval()
-    place = folder / name.split()[0]
-    place.mkdir()
-    save_model(place / "best.safetensors", model, class_names=[f"class {k}" for k in range(10)])
-    done = export(ExportConfig(run=str(place / "best.safetensors"), clips=2), say=lambda _: None)
-    artifact = read_artifact(done.path)
+    save_model(weights, model, class_names=[f"class {k}" for k in range(10)])
+    export(ExportConfig(run=str(weights), clips=2), say=lambda _: None)
+    plain.write_bytes(plain_graph(model, probe_inputs(model.spec, batch=1)[0]))
+    return place
+
+
+def judge(name: str, *, seconds: float, threads: int, place: Path, videos: list[str]) -> dict[str, Any]:
+    """Let all contend, print the table."""
+    wanted = MODELS[name][2]
+    artifact = read_artifact(place / "best.onnx")
     runtime, choice = choose(artifact, threads=threads, seconds=max(3.0, seconds / 4))
     spec = artifact.about.spec
-    inputs, _ = stacked(load_views(videos[0], spec), spec)
-    plain = by_hand(plain_graph(model, inputs))
+    plain = by_hand((place / "plain.onnx").read_bytes())
     contenders: dict[str, Run] = {
         "torch eager": eager(load_model(place / "best.safetensors").model, threads),
         **plain,
@@ -185,10 +216,11 @@ def judge(name: str, *, seconds: float, threads: int, folder: Path, videos: list
     lines = {line.name: line for line in contend(contenders, videos, spec, seconds)}
     base, auto = lines["torch eager"], lines["auto"]
     print(f"\n{name}: {spec.frames} × {spec.size[0]}×{spec.size[1]}, auto is {choice.runtime}")
-    print(f"  {'':24}{'clip ms':>10}{'× torch':>9}{'path ms':>10}{'× torch':>9}{'Δ':>10}")
+    print(f"  {'':24}{'clip ms':>10}{'× torch':>9}{'±':>7}{'path ms':>10}{'× torch':>9}{'Δ':>10}")
     for line in lines.values():
         print(
             f"  {line.name:24}{line.clip_ms:10.1f}{base.clip_ms / line.clip_ms:9.2f}"
+            f"{line.noise:7.1%}"
             f"{line.path_ms:10.1f}{base.path_ms / line.path_ms:9.2f}{line.delta:10.1e}"
         )
     rivals = [line for line in lines.values() if line.name.endswith("by hand") and line.delta <= LIMIT]
@@ -203,25 +235,35 @@ def judge(name: str, *, seconds: float, threads: int, folder: Path, videos: list
     }  # fmt: skip
 
 
+def versions() -> str:
+    """Of what runs."""
+    packages = ("torch", "onnxruntime", "openvino")
+    return ", ".join(f"{p} {metadata.version(p)}" for p in packages if importlib.util.find_spec(p))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="*", default=list(MODELS), help="first words of their names")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each of the two measurements")
+    parser.add_argument("--folder", help="keep the exports there, and take those that are there")
+    parser.add_argument("--prepare", action="store_true", help="export, and measure nothing")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of each of the two measurements")
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--json", help="write the figures there")
     args = parser.parse_args()
     names = [name for name in MODELS if any(name.startswith(word) for word in args.models)]
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["MAREY_CACHE"] = str(
-            Path(folder) / "cache"
-        )  # a choice of another day would not be measured
-        videos = real_videos(Path(folder))
-        print(f"{args.threads} threads, torch {torch.__version__}, {len(videos)} videos")
+    with tempfile.TemporaryDirectory() as temporary:
+        os.environ["MAREY_CACHE"] = str(Path(temporary) / "cache")  # a choice of another day is not measured
+        folder = Path(args.folder or temporary)
+        places = {name: prepare(name, folder) for name in names}
+        if args.prepare:
+            return
+        videos = real_videos(Path(temporary))
+        print(f"{args.threads} threads, {versions()}, {len(videos)} videos")
         found = [
-            judge(name, seconds=args.seconds, threads=args.threads, folder=Path(folder), videos=videos)
-            for name in names
+            judge(name, seconds=args.seconds, threads=args.threads, place=place, videos=videos)
+            for name, place in places.items()
         ]
     if args.json:
         Path(args.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

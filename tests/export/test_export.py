@@ -17,14 +17,18 @@ import marey
 from marey.errors import CheckpointError, ConfigError, UnknownNameError
 from marey.export.certificate import compare
 from marey.jobs.export import ExportConfig, export
-from marey.jobs.quantising import Gate
+from marey.jobs.quantising import Gate, Judged
 from marey.jobs.speed import EAGER, SpeedConfig, peak_memory, speed
 from marey.metrics.calibration import probabilities
 from marey.models.saved import load_model
+from marey.predict.about import Description, describe
 from marey.predict.artifact import read_artifact
 from marey.predict.probes import probe_inputs
+from marey.predict.runtimes.choose import reference
 from marey.predict.runtimes.onnx_runtime import OnnxRuntime
 from marey.predict.runtimes.open_vino import OpenVino
+from marey.predict.runtimes.parity import LIMIT
+from marey.spec import InputSpec
 from tests.export.small import CLASSES, saved_model
 
 
@@ -160,11 +164,42 @@ def test_half_precision_halves_the_file(exported, motion, tmp_path):
 
 
 def test_the_gate_of_int8():
-    faster = Gate(0.9, 0.895, 10.0, 5.0, 100, "accuracy", 0.01)
-    assert faster.taken
-    assert faster.sentence() == "int8 is taken: 10.0 → 5.0 ms a clip, accuracy 90.0% → 89.5% on 100 samples."
-    assert "loses too much" in replace(faster, after=0.8).sentence()
-    assert "not faster here" in replace(faster, after_ms=10.0).sentence()
+    """Faster than the fastest of float32, in a runtime that loses no more than is allowed: each by itself."""
+    before = ("openvino", Judged(10.0, 0.9))
+    after = {"onnxruntime": Judged(5.0, 0.895), "openvino": Judged(4.0, 0.8)}
+    gate = Gate(before, after, 100, "accuracy", 0.01)
+    assert gate.taken
+    assert (gate.best, gate.kept) == ("onnxruntime", ["onnxruntime"])
+    assert gate.sentence() == (
+        "int8 is taken: 10.0 ms a clip (openvino) → 5.0 (onnxruntime), accuracy 90.0% → 89.5% on 100 samples."
+    )
+    lossy = replace(gate, after={"onnxruntime": Judged(5.0, 0.8)})
+    assert not lossy.taken
+    assert "loses too much" in lossy.sentence()
+    slow = replace(gate, after={"onnxruntime": Judged(10.0, 0.9)})
+    assert not slow.taken
+    assert "not faster here" in slow.sentence()
+
+
+def test_auto_holds_int8_against_what_was_judged():
+    spec = InputSpec(frames=8)
+    plain = Description("x", "1", spec, ("a", "b"), certificate={"probes": [[0.5, 0.5]]})
+    wanted, limit = reference(plain, "openvino")
+    assert wanted.tolist() == [[0.5, 0.5]]
+    assert limit == LIMIT
+    gate = {"runtime": "openvino", "probes": {"openvino": [[0.7, 0.3]], "onnxruntime": [[0.6, 0.4]]}}
+    apart = {"openvino": {"delta": 0.02}, "onnxruntime": {"delta": 1e-5}, "openvino-reduced": {"delta": 0.5}}
+    small = replace(plain, precision="int8", certificate={"int8": gate, "runtimes": apart})
+    assert reference(small, "openvino")[0].tolist() == [[0.7, 0.3]]
+    assert reference(small, "openvino")[1] == 0.02
+    assert reference(small, "onnxruntime")[1] == LIMIT
+    wanted, limit = reference(small, "openvino-reduced")  # lost too much
+    assert wanted.tolist() == [[0.7, 0.3]]
+    assert limit == LIMIT
+    assert describe(small.to_json(), "x").certificate == small.certificate
+    damaged = replace(small, certificate={"int8": {**gate, "runtime": "onnx"}, "runtimes": apart})
+    with pytest.raises(CheckpointError, match="metadata"):
+        describe(damaged.to_json(), "x")
 
 
 @pytest.mark.slow
@@ -174,7 +209,9 @@ def test_int8_is_taken_or_refused_with_a_reason(exported, motion, tmp_path, monk
         path = tmp_path / f"{taken}.onnx"
         monkeypatch.setattr(Gate, "taken", taken)
         told: list[str] = []
-        config = ExportConfig(run=str(weights), file=str(path), data=str(motion), clips=4, int8=True)
+        config = ExportConfig(
+            run=str(weights), file=str(path), data=str(motion), clips=4, int8=True, int8_loss=1.0
+        )
         about = export(config, say=told.append).about
         assert any(line.startswith("int8 is taken" if taken else "int8 is not taken") for line in told)
         kinds = {node.op_type for node in read_artifact(path).model.graph.node}

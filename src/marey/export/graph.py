@@ -64,7 +64,8 @@ class Graph(nn.Module):
         said = _probabilities(logits_BK, self.about)
         if "features" not in self.about.outputs:
             return said
-        return *said, *self.model.features_and_mask(**inputs, mask=mask)
+        x_BTD, mask_BT = self.model.features_and_mask(**inputs, mask=mask)
+        return *said, x_BTD, mask_BT.clone()  # an output that is an input would have no name of its own
 
 
 def _probabilities(logits_BK: Tensor, about: Description) -> tuple[Tensor, Tensor]:
