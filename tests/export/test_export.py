@@ -12,10 +12,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 
 import marey
 from marey.errors import CheckpointError, ConfigError, UnknownNameError
 from marey.export.certificate import compare
+from marey.export.graph import check_exportable
 from marey.jobs.export import ExportConfig, export
 from marey.jobs.quantising import Gate, Judged
 from marey.jobs.speed import EAGER, SpeedConfig, peak_memory, speed
@@ -30,6 +32,7 @@ from marey.predict.runtimes.open_vino import OpenVino
 from marey.predict.runtimes.parity import LIMIT
 from marey.spec import InputSpec
 from tests.export.small import CLASSES, saved_model
+from tests.models.small import small_model
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,15 @@ def test_features_come_out_where_asked(motion, tmp_path):
             assert np.abs(found["features"] - wanted.numpy())[kept].max() < 1e-4, runtime.name
     plain = OnnxRuntime(artifact, threads=1)
     assert np.allclose(plain(inputs, mask), plain.outputs(inputs, mask)["logits"])
+
+
+def test_an_older_torch_says_what_it_cannot_trace(tmp_path, monkeypatch):
+    weights = saved_model(tmp_path, "cnn_gru")
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.9.1"))
+    with pytest.raises(ConfigError, match=r"torch 2\.9\.1 cannot trace the recurrent layer of cnn_gru"):
+        export(ExportConfig(run=str(weights)), say=lambda _: None)
+    assert [p.name for p in weights.parent.iterdir()] == ["best.safetensors"]
+    check_exportable(small_model("frame_difference"))
 
 
 def test_predicting_imports_no_torch(exported, motion, tmp_path):

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _TRACED_FRAMES = (
     24  # long enough that no length inside the network becomes 1, which would be taken for a constant
 )
+_RECURRENT_SINCE = "2.13"  # of torch; 2.12 still gives up
 _SHARED_BYTES = 256  # smaller constants are not worth looking for
 
 
@@ -78,12 +79,19 @@ def check_exportable(model: VideoModel) -> None:
     """Say before anything is traced that a model cannot be exported.
 
     Raises:
-        ConfigError: a head on features whose network is not known.
+        ConfigError: a head on features whose network is not known; a recurrent layer with a torch that writes it out
+            step by step, so that its graph would take one length alone.
     """
     if getattr(model, "network", model) is None:
         raise ConfigError(
             "this is a head on features whose network is not known, so it cannot judge a raw video.",
             "extract the features with marey extract, which keeps the network, and train again",
+        )
+    recurrent = any(isinstance(part, nn.RNNBase) for part in model.modules())
+    if recurrent and torch.__version__ < _RECURRENT_SINCE:
+        raise ConfigError(
+            f"torch {torch.__version__} cannot trace the recurrent layer of {model.name} for clips of any length.",
+            f"export it with torch {_RECURRENT_SINCE} or later; the artifact then needs no torch at all",
         )
 
 
