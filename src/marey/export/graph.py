@@ -75,8 +75,12 @@ def _probabilities(logits_BK: Tensor, about: Description) -> tuple[Tensor, Tenso
     return scaled_BK.sigmoid() if about.multi_label else scaled_BK.softmax(dim=1), logits_BK
 
 
-def check_exportable(model: VideoModel) -> None:
+def check_exportable(model: VideoModel, *, any_length: bool = True) -> None:
     """Say before anything is traced that a model cannot be exported.
+
+    Args:
+        model: what would be traced.
+        any_length: whether the graph must take clips of any length, as a step need not.
 
     Raises:
         ConfigError: a head on features whose network is not known; a recurrent layer with a torch that writes it out
@@ -88,7 +92,7 @@ def check_exportable(model: VideoModel) -> None:
             "extract the features with marey extract, which keeps the network, and train again",
         )
     recurrent = any(isinstance(part, nn.RNNBase) for part in model.modules())
-    if recurrent and torch.__version__ < _RECURRENT_SINCE:
+    if any_length and recurrent and torch.__version__ < _RECURRENT_SINCE:
         raise ConfigError(
             f"torch {torch.__version__} cannot trace the recurrent layer of {model.name} for clips of any length.",
             f"export it with torch {_RECURRENT_SINCE} or later; the artifact then needs no torch at all",

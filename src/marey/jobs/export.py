@@ -109,7 +109,7 @@ def export(config: ExportConfig, *, say: Callable[[str], None] = print_line) -> 
     path = Path(config.file) if config.file else weights.with_suffix((STEP if config.step else "") + SUFFIX)
     _check_place(path)
     saved = load_model(weights)
-    check_exportable(saved.model)
+    check_exportable(saved.model, any_length=not config.step)
     about = (describe_step if config.step else describe_model)(saved.model, _description(saved, config))
     if about.spec.fixed_frames and not saved.spec.fixed_frames:
         say(
