@@ -121,6 +121,7 @@ def test_public_names():
         ["train", "--help"],
         ["data", "show", "--help"],
         ["predict", "--help"],
+        ["watch", "--help"],
         ["models", "--fast"],
     ],
 )

@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "eval": "judge a trained model on labelled videos",
     "audit": "test whether a model uses time: in order, shuffled, reversed, frozen",
     "predict": "classify videos with a trained model",
+    "watch": "watch cameras with a trained model, and tell alarms by rules",
     "localize": "say when what happens in videos: segments with start, end, label and score",
     "export": "make one file of a trained model that runs anywhere, and prove that it gives the same answers",
     "bench": "measure how fast an exported model is here, in every runtime, beside torch",

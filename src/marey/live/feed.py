@@ -1,7 +1,7 @@
 """One live source: a thread that reads it, connects again when it breaks off, and keeps the latest frame alone.
 
 Where the model is slower than the camera, frames are dropped and counted; they are never queued, so that an alarm
-never comes later than the model takes. The encoded packets go to whoever keeps them for clips (`on_packet`).
+never comes later than the model takes. The encoded packets go onto a tape, where clips are kept.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from marey.data.clips import resized
 from marey.errors import MareyError
 from marey.live.addresses import cut
 from marey.live.clock import FeedClock
+from marey.live.recorder import Tape
 from marey.live.source import SILENT_SECONDS, Kind, open_source
 from marey.spec import InputSpec
 from marey.types import UInt8Array
@@ -121,8 +122,7 @@ class Feed:
         spec: what the model wants: pictures are scaled to it.
         mailbox: where frames go.
         follow: of a file: whether it is still being written.
-        on_open: told of each connection's video stream (PyAV's), in the reader's thread.
-        on_packet: told of each packet and the time at which it came, in the reader's thread.
+        tape: keeps the encoded packets for clips, or None.
     """
 
     def __init__(
@@ -134,8 +134,7 @@ class Feed:
         mailbox: Mailbox,
         *,
         follow: bool = False,
-        on_open: Callable[[Any], None] = lambda stream: None,
-        on_packet: Callable[[Any, float], None] = lambda packet, time: None,
+        tape: Tape | None = None,
     ) -> None:
         self.name, self.kind, self.counts = name, kind, FeedCounts()
         self.error = ""
@@ -143,7 +142,7 @@ class Feed:
         self.last_frame: float | None = None
         self.size: tuple[int, int] | None = None
         self._address, self._spec, self._mailbox, self._follow = address, spec, mailbox, follow
-        self._on_open, self._on_packet = on_open, on_packet
+        self._tape = tape
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"feed {name}", daemon=True)
         self._open = self._ended = self._tried = False
@@ -217,7 +216,8 @@ class Feed:
             stream = tracks[0]
             stream.codec_context.thread_count = 1
             self._begin()
-            self._on_open(stream)
+            if self._tape:
+                self._tape.begin(stream)
             self._read(container, stream)
         finally:
             container.close()
@@ -248,7 +248,8 @@ class Feed:
                 first = (at, now) if first is None or not -1 < at - first[0] < 1e9 else first
                 self._stop.wait(max(0.0, first[1] + at - first[0] - now))
                 now = time.monotonic()
-            self._on_packet(packet, now)
+            if self._tape:
+                self._tape.add(packet, now)
             try:
                 frames = stream.codec_context.decode(packet)
             except (FFmpegError, ValueError):

@@ -12,6 +12,7 @@ import numpy as np
 
 from marey.config import from_tree
 from marey.errors import ConfigError, UnknownNameError, did_you_mean
+from marey.live.recorder import ClipsConfig
 from marey.live.schedule import Schedule
 from marey.live.trigger import TriggerConfig
 from marey.types import BoolArray
@@ -90,12 +91,14 @@ class Rules:
         rules: in the order of the file.
         zones: by name.
         sinks: where events go, as the file has it: `marey.live.sinks.table` reads it.
+        clips: what is kept of an alarm.
         where: the file.
     """
 
     rules: tuple[Rule, ...]
     zones: dict[str, Zone] = field(default_factory=dict)
     sinks: dict[str, Any] = field(default_factory=dict)
+    clips: ClipsConfig = field(default_factory=ClipsConfig)
     where: str = "rules"
 
     def check(self, class_names: Sequence[str], feeds: Sequence[str]) -> None:
@@ -148,7 +151,7 @@ def read_rules(path: str | Path) -> Rules:
 
 def rules_from(tree: Any, *, where: str = "rules") -> Rules:
     """As `read_rules`, from what YAML gives."""
-    keys = ("rules", "zones", "sinks")
+    keys = ("rules", "zones", "sinks", "clips")
     if not isinstance(tree, dict):
         raise ConfigError(f"rules are a table of {', '.join(keys)}; got {tree!r}.", where=where)
     for key in tree:
@@ -173,7 +176,10 @@ def rules_from(tree: Any, *, where: str = "rules") -> Rules:
     sinks = tree.get("sinks") or {}
     if not isinstance(sinks, dict):
         raise ConfigError(f"sinks are a table of sinks by name; got {sinks!r}.", where=where)
-    return Rules(rules, zones, sinks, where)
+    clips = tree.get("clips") or {}
+    if not isinstance(clips, dict):
+        raise ConfigError(f"clips are a table of settings; got {clips!r}.", where=where)
+    return Rules(rules, zones, sinks, from_tree(ClipsConfig, clips, where=f"{where} clips"), where)
 
 
 def _rule(item: Any, number: int, where: str) -> Rule:
