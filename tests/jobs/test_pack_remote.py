@@ -17,9 +17,12 @@ from marey.data.loader import make_loader
 from marey.data.manifest import Manifest
 from marey.errors import DataError, ManifestError, UsageError, VideoError, VideoNotFoundError
 from marey.jobs.pack import PackConfig, pack
+from marey.jobs.predict import find_videos
 from marey.spec import InputSpec
+from marey.video.packed.content import content_hash
 from marey.video.packed.remote import HeldMembers, remote_members
 from marey.video.reader import open_video
+from marey.video.stretch import Stretch, stretches
 from marey.video.synthetic import make_motion
 
 SPEC = InputSpec(sampler={"name": "uniform", "n": 4}, size=(24, 24), resize=32)
@@ -106,6 +109,14 @@ def test_a_manifest_with_addresses_is_read_and_written_back(packed, address, tmp
     assert [again.sample(i).path for i in range(len(again))] == [far.sample(i).path for i in range(len(far))]
     assert main(["data", "summary", str(written)]) == 0
     assert "22 videos" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_other_verbs_take_addresses_too(packed, address):
+    far = Manifest.read(packed, root=address)
+    path = far.sample(0).path
+    assert find_videos((path,)) == [path]
+    assert stretches([path, far.sample(0)]) == [Stretch(path)]
+    assert content_hash(path) == content_hash(Manifest.read(packed).sample(0).path)
 
 
 def test_training_from_the_command_line(packed, address, tmp_path, monkeypatch):

@@ -120,7 +120,7 @@ def find_videos(patterns: tuple[str, ...]) -> list[str]:
                 raise UsageError(
                     f"there is no video in the folder {pattern!r}.", f"looked for: {' '.join(SUFFIXES)}"
                 )
-        elif is_there(path):
+        elif is_there(pattern):
             inside = [pattern]
         elif glob.has_magic(pattern):
             inside = sorted(p for p in glob.glob(pattern, recursive=True) if not Path(p).is_dir())  # noqa: PTH207

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from marey.video.packed.names import is_address
+
 
 class Place(Protocol):
     """What a sample of a manifest offers: a path, and the seconds of a segment or None."""
@@ -43,7 +45,11 @@ def stretches(videos: Iterable[str | Path | Place]) -> list[Stretch]:
     found = []
     for video in videos:
         if isinstance(video, (str, Path)):
-            found.append(Stretch(str(Path(video).absolute())))
+            found.append(Stretch(_absolute(video)))
         else:
-            found.append(Stretch(str(Path(video.path).absolute()), video.start, video.end))
+            found.append(Stretch(_absolute(video.path), video.start, video.end))
     return list(dict.fromkeys(found))
+
+
+def _absolute(path: str | Path) -> str:
+    return path if isinstance(path, str) and is_address(path) else str(Path(path).absolute())
