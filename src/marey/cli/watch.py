@@ -87,6 +87,8 @@ def _line(what: str, fields: dict[str, Any]) -> str:
     from marey.live.addresses import cut
 
     said = "  ".join(
-        f"{key} {value}" for key, value in fields.items() if value not in ("", None) and key != "id"
+        str(value) if key == what else f"{key} {value}"
+        for key, value in fields.items()
+        if value not in ("", None) and key != "id"
     )
     return cut(f"{datetime.now():%H:%M:%S}  {what}  {said}")
