@@ -25,6 +25,7 @@ from marey.data.manifest import Manifest
 from marey.errors import ConfigError, DataError, NoRoomError, VideoError, VideoNotFoundError
 from marey.jobs.pack import PackConfig, pack
 from marey.spec import InputSpec
+from marey.video.packed.content import content_hash, packed_content
 from marey.video.packed.held import HeldVideos
 from marey.video.packed.shard import Shard
 from marey.video.packed.store import found_videos
@@ -111,6 +112,19 @@ def test_videos_that_stay_mapped_are_bounded_and_never_another_files(source, tmp
     shutil.move(shard_file, tmp_path / "away")
     with pytest.raises(VideoNotFoundError):
         held.get(paths[0])
+
+
+def test_videos_of_a_shard_are_known_by_their_content(source, shards, tmp_path):
+    """The same in another shard, and another for each video; twins are one."""
+    rows = Manifest.read(shards)
+    places = [rows.sample(row).path for row in range(len(rows))]
+    known = {place: content_hash(place) for place in places}
+    assert len(set(known.values())) == len(set(places)) == 5
+    assert all(len(packed_content(place)) < 100 for place in places)
+    alone = Manifest.read(packed(source, tmp_path / "alone", workers=2))
+    assert [content_hash(alone.sample(row).path) for row in range(len(alone))] == [
+        known[place] for place in places
+    ]
 
 
 def test_a_shard_that_was_written_over_is_read_anew_or_refused(source, tmp_path):

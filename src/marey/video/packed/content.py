@@ -33,7 +33,7 @@ def packed_content(path: str | Path) -> bytes | None:
         return read_member(*split_tar(path))
     if kind == FRAMES:
         entry = shard(Path(path).parent).entries[number_in_shard(Path(path))]
-        return b"".join(bytes(entry[name]) for name in ("key", "frames", "about_crc"))
+        return b"".join(entry[name].tobytes() for name in ("key", "frames", "about_crc"))
     return None
 
 
