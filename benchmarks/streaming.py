@@ -5,8 +5,9 @@
 Models with random weights are exported as steps, with their parity certificates (step by step against the whole clip
 in torch). "By hand" is what a user writes who has the same file and no marey: the runtime with the settings that it
 has by default and the number of threads, given a frame and the state, whose outputs are the next call's state. The
-model alone: frames are in memory, of the model's size. All contenders take turns frame by frame in one process, so
-that the machine's moods meet all alike; the figures are medians. With several feeds, a frame of each goes through
+model alone: frames are in memory, of the model's size. All contenders take turns of `--turn` steps in one process,
+so that the machine's moods meet all alike, and the first fifth of a turn does not count: threads of the one before
+still spin for work then. The figures are medians. With several feeds, a frame of each goes through
 together, and frames a second are those of all feeds.
 """
 
@@ -83,7 +84,7 @@ def openvino_by_hand(artifact: Artifact, feeds: int, threads: int) -> Step:
 
 
 def contend(
-    contenders: dict[str, Step], frames: np.ndarray, seconds: float
+    contenders: dict[str, Step], frames: np.ndarray, seconds: float, turn: int
 ) -> dict[str, tuple[float, float]]:
     """Median milliseconds of a step, and the largest difference of a probability from the first contender's."""
     taken: dict[str, list[float]] = {name: [] for name in contenders}
@@ -91,18 +92,23 @@ def contend(
     names = list(contenders)
     end = time.perf_counter() + seconds
     number = 0
-    while number < 20 or time.perf_counter() < end:
-        now = np.ascontiguousarray(frames[:, number % frames.shape[1]])
-        turn = number % len(names)
-        said = {}
-        for name in names[turn:] + names[:turn]:
-            start = time.perf_counter()
-            said[name] = contenders[name](now)
-            taken[name].append(1e3 * (time.perf_counter() - start))
+    while number < 3 or time.perf_counter() < end:
+        place = number % len(names)
+        said: dict[str, list[np.ndarray]] = {}
+        for name in names[place:] + names[:place]:
+            said[name] = []
+            for step in range(turn):
+                now = np.ascontiguousarray(frames[:, (number * turn + step) % frames.shape[1]])
+                start = time.perf_counter()
+                said[name].append(contenders[name](now))
+                if step >= turn // 5:
+                    taken[name].append(1e3 * (time.perf_counter() - start))
         for name in names:
-            apart[name] = max(apart[name], float(np.abs(said[name] - said[names[0]]).max()))
+            apart[name] = max(
+                apart[name], float(np.abs(np.stack(said[name]) - np.stack(said[names[0]])).max())
+            )
         number += 1
-    return {name: (float(np.median(taken[name][5:])), apart[name]) for name in names}
+    return {name: (float(np.median(taken[name])), apart[name]) for name in names}
 
 
 def judge(name: str, folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -131,7 +137,7 @@ def judge(name: str, folder: Path, args: argparse.Namespace) -> list[dict[str, A
             ).step,
             "stream, auto": open_stream(done.path, feeds=feeds, threads=args.threads).step,
         }
-        lines = contend(contenders, frames, args.seconds)
+        lines = contend(contenders, frames, args.seconds, args.turn)
         print(f"  {feeds} feed{'s' * (feeds > 1)}{'':16}{'ms a step':>12}{'frames/s':>10}{'Δ':>10}")
         for contender, (ms, apart) in lines.items():
             print(f"  {contender:24}{ms:12.3f}{1e3 * feeds / ms:10.0f}{apart:10.1e}")
@@ -152,6 +158,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--feeds", nargs="*", type=int, default=[1, 8])
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument(
+        "--turn", type=int, default=50, help="steps of a contender before the next one's turn"
+    )
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--json", help="write the figures there")
     args = parser.parse_args()

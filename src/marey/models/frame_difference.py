@@ -90,9 +90,8 @@ class Block(MaskedModule):
         none = torch.zeros_like(near_BPCHW[:, :1])
         near_BPCHW = torch.cat([state[f"{name}.near"], near_BPCHW, none], dim=1)
         taps_3C11, shift_C11 = taps(over_time, time_norm)
-        y_BPCHW = shift_C11 + sum(
-            near_BPCHW[:, tap : tap + positions + 1] * taps_3C11[tap] for tap in range(3)
-        )
+        y_BPCHW = near_BPCHW[:, :-2] * taps_3C11[0] + shift_C11
+        y_BPCHW = y_BPCHW + near_BPCHW[:, 1:-1] * taps_3C11[1] + near_BPCHW[:, 2:] * taps_3C11[2]
         y_NCHW = on_frames(rest, y_BPCHW.flatten(0, 1))
         y_BPCHW = rearrange(y_NCHW, "(b p) c h w -> b p c h w", b=batch)
         after = {f"{name}.near": near_BPCHW[:, 1:3]}
