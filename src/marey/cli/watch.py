@@ -76,8 +76,10 @@ def view(watch: Watch, lines: Sequence[str]) -> Any:
                 score = "–" if watched.score is None else f"{watched.score:.0%}"
                 style = "bold red" if watched.state.alarmed else ""
                 rules.append(f"{watched.rule.name} {score} ({watched.state.number})  ", style=style)
+        words = f"{state}: {feed.error}" if state == "down" else state
+        word = Text(words, style=_COLOURS.get(state, "red"))
         table.add_row(
-            name, Text(state, style=_COLOURS.get(state, "red")), "" if last is None else f"{now - last:.1f} s",
+            name, word, "" if last is None else f"{now - last:.1f} s",
             f"{feed.counts.frames:,}", f"{feed.counts.dropped:,}", rules,
         )  # fmt: skip
     return Group(table, Text(""), *[Text(line, style="dim") for line in lines])
