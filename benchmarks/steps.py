@@ -2,7 +2,7 @@
 
     python benchmarks/steps.py OUT [--threads 2]
 
-Makes `marey data make steps --compound` (80 videos of 30 s, 20 of them held out) and runs, one after the other, the
+Makes `marey data make steps --compound` (120 videos of 30 s, 30 of them held out) and runs, one after the other, the
 commands that it prints: a small R(2+1)D learns single motions from clips, then plain actions from windows of other
 videos; its features teach a localizer (`--task localize`). Beside it the same network, taught windows of the same
 videos as the localizer, slides over the held-out ones, with thresholds of its own choice and with fitted ones; a
@@ -36,7 +36,7 @@ LOCALIZER = {
     "clips": ("motion/manifest.csv", "data make motion motion --clips 1200"),
     "motion": (
         "runs/train/motion/report.html",
-        f"train --data motion/manifest.csv --epochs 14 --name motion {LEARN}",
+        f"train --data motion/manifest.csv --epochs 28 --name motion {LEARN}",
     ),
     "plain videos": ("plain/segments.csv", "data make steps plain --seed 1"),
     "plain windows": (
@@ -45,12 +45,12 @@ LOCALIZER = {
     ),
     "network": (
         "runs/train/plain/report.html",
-        f"train --data plain/windows.csv --weights runs/train/motion --epochs 6 --name plain {LEARN}",
+        f"train --data plain/windows.csv --weights runs/train/motion --epochs 7 --name plain {LEARN}",
     ),
-    "videos": ("steps/segments.csv", "data make steps steps --compound"),
+    "videos": ("steps/segments.csv", "data make steps steps --compound --clips 120"),
     "localizer": (
         "runs/train/localizer/report.html",
-        f"train --task localize --data steps/segments.csv {FEATURES} --channels 128 --epochs 60 --repeat 2"
+        f"train --task localize --data steps/segments.csv {FEATURES} --channels 128 --epochs 50 --repeat 2"
         " --batch 8 --drop-path 0.2 --dropout 0.1 --ends-loss giou --name localizer",
     ),
 }
@@ -140,7 +140,7 @@ def main() -> None:
         "the classifier, sliding, thresholds fitted": average_map(out, "runs/localize/fitted"),
         "a single-frame classifier, sliding, fitted": average_map(out, "runs/localize/frame"),
     }
-    print("\nActivityNet mAP, averaged over tIoU 0.3:0.1:0.7, on the 20 held-out videos")
+    print("\nActivityNet mAP, averaged over tIoU 0.3:0.1:0.7, on the 30 held-out videos")
     for name, value in scores.items():
         print(f"  {name:45s} {100 * value:5.1f}%")
     dense = json.loads((out / "runs/train/dense/metrics.json").read_text())["segmentation"]["ms-tcn"]
