@@ -39,7 +39,9 @@ class FeedClock:
             time = max(arrival, last + _LEAST)
         else:
             time = last + (stamp - before)
-            if stamp <= before or abs(time - arrival) > APART:
+            if (
+                time <= last or abs(time - arrival) > APART
+            ):  # also where stamps are apart by less than a float shows
                 self.jumps += 1
                 time = max(arrival, last + _LEAST)
         self._time = time
